@@ -1,0 +1,84 @@
+# Needs make and a Python of 3.11 or later; everything else lives in .venv/, made on first use.
+PORT ?= 8000
+VENV := .venv
+BIN  := $(VENV)/bin
+PEER := .bench-peer
+PIP  := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help run test check bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make run     serve the shop on http://127.0.0.1:$(PORT) (PORT=9000 for another port)"
+	@echo "make test    check, then the tests"
+	@echo "make check   lint, format, types, direction of imports, snippets of the documents"
+	@echo "make bench   measure, and compare with others"
+	@echo "make clean   remove what these targets made"
+
+run: $(VENV)/.ready
+	@exec $(BIN)/ringfence run apps/shop --host 127.0.0.1 --port $(PORT)
+
+test: check
+	@echo "tests"
+	@$(BIN)/python -m pytest -q
+
+check: $(VENV)/.ready-dev
+	@echo "ruff: lint"
+	@$(BIN)/ruff check --quiet .
+	@echo "ruff: format"
+	@$(BIN)/ruff format --quiet --check . || { $(BIN)/ruff format --check .; exit 1; }
+	@echo "mypy"
+	@$(BIN)/mypy --no-error-summary
+	@echo "pyright"
+	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings >$(VENV)/pyright.txt \
+		|| { cat $(VENV)/pyright.txt; exit 1; }
+	@echo "imports"
+	@$(BIN)/lint-imports >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
+	@echo "snippets"
+	@$(BIN)/python scripts/readme_snippets.py README.md docs/*.md
+
+bench: $(VENV)/.ready $(PEER)/.ready
+	@$(BIN)/python -m bench.run $(ARGS)
+
+clean:
+	rm -rf $(VENV) $(PEER) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf bench/results dist apps/shop/data apps/shop/.ringfence
+	find src apps tests bench scripts typing_tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The first command that is a Python of 3.11 or later; PYTHON=... names another one.
+$(BIN)/python:
+	@for candidate in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+		if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			found=$$candidate; \
+			break; \
+		fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "Python 3.11 or later is needed and was not found. Install one, or: make PYTHON=/path/to/python3"; \
+		exit 1; \
+	fi; \
+	echo "$(VENV): $$($$found --version)"; \
+	$$found -m venv --clear $(VENV) || { \
+		rm -rf $(VENV); \
+		echo "$$found cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; \
+		exit 1; \
+	}
+
+$(VENV)/.ready: pyproject.toml | $(BIN)/python
+	@echo "$(VENV): Ringfence and what it needs"
+	@$(BIN)/python $(PIP) --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml | $(BIN)/python
+	@echo "$(VENV): Ringfence, what it needs, and the tools for working on it"
+	@$(BIN)/python $(PIP) --editable '.[dev]'
+	@touch $(VENV)/.ready $@
+
+# The others are compared on the very versions of the server that Ringfence runs on.
+$(PEER)/.ready: bench/peers.txt $(VENV)/.ready
+	@echo "$(PEER): what is compared with"
+	@$(BIN)/python -m venv --clear $(PEER)
+	@$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable \
+		| grep -E '^(uvicorn|httptools|uvloop|msgspec)==' >$(PEER)/constraints.txt
+	@$(PEER)/bin/python $(PIP) -c $(PEER)/constraints.txt -r bench/peers.txt
+	@touch $@

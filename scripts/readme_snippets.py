@@ -1,0 +1,94 @@
+"""Run what the documents show: `python scripts/readme_snippets.py README.md docs/*.md`.
+
+A ```python block whose first line is a comment with a file name becomes that file, in a temporary
+folder of the document's own. In a ```console block each line `$ command` runs there, and the lines
+below it must be what it prints; `...` stands for anything. A command that ends with `&` keeps
+running for the rest of the document, once it has printed what is shown. Other blocks are prose.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from shutil import which
+from tempfile import TemporaryDirectory
+
+PATIENCE_S = 30.0
+BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE_NAME = re.compile(r"# ([\w./-]+\.\w+)\n")
+# The programs of the environment that runs this come first.
+SEARCH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+
+class Mismatch(Exception):
+    """A document shows something else than what happens."""
+
+
+def fits(shown: str, printed: str) -> bool:
+    pattern = ".*".join(re.escape(part) for part in shown.strip().split("..."))
+    return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
+
+
+def execute(line: str, shown: str, folder: Path, running: list[subprocess.Popen[bytes]]) -> None:
+    """Run one command in `folder` until it ends, or, in the background, until it shows enough."""
+    output = folder / f".printed-{len(running)}"
+    background = line.endswith("&")
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", line.removesuffix("&")],
+        cwd=folder,
+        env={**os.environ, "PATH": SEARCH, "PYTHONUNBUFFERED": "1"},
+        stdout=output.open("wb"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    running.append(process)
+    give_up_at = time.monotonic() + PATIENCE_S
+    while process.poll() is None and time.monotonic() < give_up_at:
+        if background and fits(shown, output.read_text()):
+            return
+        time.sleep(0.02)
+    printed = output.read_text()
+    if process.poll() is None or background or not fits(shown, printed):
+        raise Mismatch(f"$ {line}\nshown:\n{shown}\nprinted:\n{printed}")
+
+
+def run(document: Path, folder: Path, running: list[subprocess.Popen[bytes]]) -> None:
+    """Write one document's files and run its commands, in the order of the document."""
+    for language, block in BLOCK.findall(document.read_text()):
+        named = FILE_NAME.match(block)
+        if language == "python" and named:
+            target = folder / named[1]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(block)
+        prompts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+        for prompt in prompts if language == "console" else ():
+            line, _, shown = prompt.partition("\n")
+            if which(line.split()[0], path=SEARCH) is None:
+                print(f"{document}: not run, it is not installed here: {line}")
+                continue
+            execute(line.rstrip(), shown, folder, running)
+
+
+def main(documents: list[str]) -> int:
+    failed = 0
+    for document in map(Path, documents):
+        running: list[subprocess.Popen[bytes]] = []
+        with TemporaryDirectory(prefix="snippets-") as folder:
+            try:
+                run(document, Path(folder), running)
+            except Mismatch as mismatch:
+                failed = 1
+                print(f"{document}: shows something else\n{mismatch}", file=sys.stderr)
+            finally:
+                for process in running:
+                    if process.poll() is None:
+                        os.killpg(process.pid, signal.SIGTERM)
+                        process.wait(PATIENCE_S)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,118 @@
+"""What an installed Ringfence brings along, and the rules that the project holds itself to."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import ringfence
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(ringfence.__path__[0])
+# uvicorn loads these by name, when it is told to; nobody imports them.
+LOADED_BY_NAME = {"httptools", "uvloop"}
+
+
+def imported(package: Path) -> Iterator[str]:
+    """Yield the first part of each module that a package's files import, absolutely."""
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module.partition(".")[0]
+
+
+def declared(extra: str = "") -> set[str]:
+    """Return the names of what the installed distribution requires, or one of its extras adds."""
+    marker = f'extra == "{extra}"'.replace('"', "'")
+    requirements = [line.replace('"', "'") for line in metadata.requires("ringfence") or ()]
+    chosen = [
+        line for line in requirements if (marker in line if extra else "extra ==" not in line)
+    ]
+    return {re.split(r"[^A-Za-z0-9_-]", line)[0] for line in chosen}
+
+
+def test_a_type_checker_sees_the_annotations() -> None:
+    """`py.typed` is part of the package."""
+    assert (PACKAGE / "py.typed").is_file()
+
+
+def test_the_command_and_the_pytest_plugin_are_entry_points() -> None:
+    """Installing Ringfence gives the command `ringfence` and the pytest plugin, both loadable."""
+    points = metadata.distribution("ringfence").entry_points
+    found = {(point.group, point.name): point for point in points}
+    assert callable(found["console_scripts", "ringfence"].load())
+    assert found["pytest11", "ringfence"].load()
+
+
+def test_every_third_party_import_is_a_declared_dependency() -> None:
+    """`pip install ringfence` brings all that the package imports; pytest comes by whoever tests."""
+    foreign = set(imported(PACKAGE)) - set(sys.stdlib_module_names) - {"ringfence", "pytest"}
+    assert foreign <= declared()
+
+
+def test_every_declared_dependency_is_used() -> None:
+    """Nothing is installed on somebody's machine for nothing."""
+    assert declared() <= set(imported(PACKAGE)) | LOADED_BY_NAME
+
+
+def test_nothing_is_capped_without_need() -> None:
+    """A dependency's next version is not refused in advance."""
+    requirements = metadata.requires("ringfence") or ()
+    assert [line for line in requirements if re.search(r"[\d\"' ]<=?\s*\d|==\s*\d|~=", line)] == []
+
+
+def test_the_import_rules_hold_and_can_be_broken(tmp_path: Path) -> None:
+    """A package like ours, with one import too many in its kernel, is refused, naming the line."""
+    package = tmp_path / "ringfence"
+    (package / "kernel").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "config.py").touch()
+    (package / "kernel" / "__init__.py").touch()
+    (package / "kernel" / "call.py").write_text("import asyncio\nimport ringfence.config\n")
+    (tmp_path / "rules.toml").write_text(
+        """
+        [tool.importlinter]
+        root_package = "ringfence"
+        include_external_packages = true
+        contract_types = ["only: scripts.import_rules.OnlyContract"]
+        [[tool.importlinter.contracts]]
+        name = "kernel"
+        type = "only"
+        source_modules = ["ringfence.kernel"]
+        allowed_modules = ["msgspec", "ringfence.kernel"]
+        """
+    )
+    command = [
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command as main; main()",
+    ]
+    output = subprocess.run(
+        [*command, "--config", "rules.toml", "--no-cache"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=25,
+    )
+    assert output.returncode == 1, output.stdout + output.stderr
+    assert "ringfence.kernel.call:2: import ringfence.config" in output.stdout
+    assert "import asyncio" not in output.stdout
+
+
+@pytest.mark.parametrize("target", ["run", "test", "check", "bench", "clean"])
+def test_make_has_its_targets(target: str) -> None:
+    """Each target that the documents name exists, with steps to run."""
+    output = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, timeout=10
+    )
+    assert output.returncode == 0, output.stderr
+    assert output.stdout.strip()
