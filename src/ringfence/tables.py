@@ -1,0 +1,245 @@
+"""From a raw table of the configuration to a typed Struct, with every fault told at once.
+
+`Source` knows where each key was written and which values must not be shown. `Reading` collects
+findings while `struct` checks a table key by key; `finish` raises them as one StartRefused.
+Invariant: a value that came from the environment, or whose key looks secret, is in no message.
+Used by `config.py` alone.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from ringfence.errors import Finding, StartRefused
+from ringfence.settings import Seconds, Secret
+
+S = TypeVar("S", bound=msgspec.Struct)
+Key = tuple[str | int, ...]  # an integer is an index into a list
+
+_SECRET_KEY = re.compile(r"passw|token|secret|key|credential", re.IGNORECASE)
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a key was written; `private` when its value came from the environment."""
+
+    file: str
+    line: int = 0
+    private: bool = False
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where the keys of a configuration come from."""
+
+    root: Path
+    file: str
+    places: Mapping[tuple[str, ...], Place] = {}
+
+    def place(self, key: Key) -> Place:
+        """Return the place of `key`, or of the nearest table around it that was written."""
+        names = _names(key)
+        for length in range(len(names), 0, -1):
+            if found := self.places.get(names[:length]):
+                return found
+        return Place(self.file)
+
+    def is_private(self, key: Key) -> bool:
+        """Whether the value of `key` must not be shown."""
+        if any(_SECRET_KEY.search(name) for name in _names(key)[1:]):
+            return True
+        return self.from_environment(key)
+
+    def from_environment(self, key: Key) -> bool:
+        """Whether a value at or below `key` was substituted from the environment."""
+        names = _names(key)
+        return any(
+            place.private and written[: len(names)] == names
+            for written, place in self.places.items()
+        )
+
+
+class Reading:
+    """One attempt to understand a configuration; gathers what is wrong with it."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.findings: list[Finding] = []
+
+    def refuse(self, rule: str, key: Key, message: str, fix: str = "") -> None:
+        """Record one fault at the place of `key`."""
+        place = self.source.place(key)
+        text = f"{dotted(key)}: {message}" if key else message
+        self.findings.append(Finding(place.file, place.line, f"config-{rule}", text, fix))
+
+    def unknown(self, key: Key, known: Iterable[str]) -> None:
+        """Record a key that nothing reads, with the one that was probably meant."""
+        names = sorted(known)
+        expected = f"expected one of {', '.join(names)}" if names else "expected none here"
+        close = difflib.get_close_matches(str(key[-1]), names, n=1)
+        fix = f"did you mean `{close[0]}`?" if close else ""
+        self.refuse("unknown-key", key, f"unknown key; {expected}", fix)
+
+    def table(self, value: object, key: Key) -> dict[str, object]:
+        """Return `value` if it is a table, otherwise record that and return an empty one."""
+        if isinstance(value, Mapping):
+            return {str(name): inner for name, inner in value.items()}
+        if value is not None:
+            self.refuse("wrong-type", key, f"wrong type; expected a table, got {_kind(value)}")
+        return {}
+
+    def struct(self, table: Mapping[str, object], into: type[S], key: Key) -> S | None:
+        """Check `table` against `into`; return None once anything is wrong with it."""
+        before = len(self.findings)
+        fields = {field.encode_name: field for field in msgspec.structs.fields(into)}
+        for name in sorted(table.keys() - fields.keys()):
+            self.unknown((*key, name), fields)
+        values: dict[str, object] = {}
+        for name, field in fields.items():
+            if name in table:
+                values[field.name] = self.value(table[name], field.type, (*key, name))
+            elif field.required:
+                self._missing((*key, name), field.type)
+        if len(self.findings) > before:
+            return None
+        try:
+            return into(**values)
+        except (TypeError, ValueError) as error:  # a `__post_init__` that refuses the values
+            hidden = any(self.source.is_private((*key, name)) for name in table)
+            reason = "the reason may hold a secret and is not shown" if hidden else str(error)
+            self.refuse("wrong-value", key, f"{into.__name__} refuses it: {reason}")
+            return None
+
+    def value(self, value: object, annotation: object, key: Key) -> object:
+        """Check one value, into tables and lists of tables as deep as the types are known."""
+        annotation = _present(annotation) if value is not None else annotation
+        if _is_struct(annotation) and isinstance(value, Mapping):
+            return self.struct(self.table(value, key), annotation, key)
+        if get_origin(annotation) is list and isinstance(value, list):
+            inner = get_args(annotation)[0]
+            return [self.value(item, inner, (*key, index)) for index, item in enumerate(value)]
+        if get_origin(annotation) is dict and isinstance(value, Mapping):
+            inner = get_args(annotation)[1]
+            table = self.table(value, key)
+            return {name: self.value(item, inner, (*key, name)) for name, item in table.items()}
+        return self._leaf(value, annotation, key)
+
+    def finish(self, subject: str) -> None:
+        """Raise what was found, if anything was.
+
+        Raises:
+            StartRefused: Carries every finding, sorted by place.
+        """
+        if not self.findings:
+            return
+        count = len(self.findings)
+        what = f"{count} thing{'s' if count > 1 else ''} wrong"
+        message = f"{subject}: the configuration does not hold; expected none, got {what}."
+        raise StartRefused(message, findings=sorted(self.findings))
+
+    def _leaf(self, value: object, annotation: object, key: Key) -> object:
+        try:
+            # Text is all that the environment has: "8000" is a number there, and only there.
+            strict = not self.source.from_environment(key)
+            return msgspec.convert(value, annotation, strict=strict, dec_hook=self._custom)
+        except msgspec.ValidationError as error:
+            self._wrong(value, annotation, key, str(error))
+        except (TypeError, NotImplementedError, RecursionError) as error:
+            self.refuse("wrong-type", key, f"its type cannot be configured: {error}")
+        return None
+
+    def _custom(self, annotation: type, value: object) -> object:
+        if isinstance(value, annotation):
+            return value
+        if annotation is Seconds:
+            return Seconds.parse(value)
+        if annotation is Secret or annotation is Path:
+            if not isinstance(value, str):
+                raise ValueError(f"Expected `str`, got `{_kind(value)}`")
+            return Secret(value) if annotation is Secret else self.source.root / value
+        raise NotImplementedError(annotation.__name__)
+
+    def _missing(self, key: Key, annotation: object) -> None:
+        expected = expectation(annotation)
+        value = f'"${{{_variable(key)}}}"' if _holds_secret(annotation) else "…"
+        fix = f"add `{key[-1]} = {value}` under [{dotted(key[:-1])}]"
+        self.refuse("missing-key", key, f"missing; expected {expected}, got nothing", fix)
+
+    def _wrong(self, value: object, annotation: object, key: Key, reason: str) -> None:
+        stated, _, nested = reason.replace("`", "").partition(" - at $")
+        if not stated.startswith("Expected ") or get_origin(annotation) is Literal:
+            stated = f"Expected {expectation(annotation)}"
+        shown = not self.source.is_private(key) and not _holds_secret(annotation)
+        if not nested:
+            scalar = isinstance(value, str | int | float)
+            got = f"{value!r:.80}" if shown and scalar else _kind(value)
+            stated = f"{stated.partition(', got ')[0]}, got {got}"
+        fix = _closest(value, annotation) if shown else ""
+        where = f" at {nested.lstrip('.')}" if nested else ""
+        self.refuse("wrong-value", key, f"wrong value{where}; e{stated[1:]}", fix)
+
+
+def dotted(key: Key) -> str:
+    """Return `key` as TOML writes it."""
+    text = ""
+    for part in key:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = part if _BARE.fullmatch(part) else msgspec.json.encode(part).decode()
+            text += f".{name}" if text else name
+    return text
+
+
+def expectation(annotation: object) -> str:
+    """Return what a person should write for a value of this type."""
+    if get_origin(annotation) is Literal:
+        return " or ".join(f'"{choice}"' for choice in get_args(annotation))
+    present = _present(annotation)
+    if present is not annotation:
+        return expectation(present)
+    if get_origin(annotation) is Annotated:
+        return expectation(get_args(annotation)[0])
+    if isinstance(annotation, type):
+        names = {Secret: "str, kept secret", Seconds: 'seconds such as 30 or "30s"', Path: "a path"}
+        return names.get(annotation, annotation.__name__)
+    return str(annotation).replace("typing.", "")
+
+
+def _present(annotation: object) -> object:
+    """Return T for `T | None`, and anything else as it is."""
+    if get_origin(annotation) in (Union, UnionType):
+        options = [option for option in get_args(annotation) if option is not type(None)]
+        if len(options) == 1:
+            return options[0]
+    return annotation
+
+
+def _is_struct(annotation: object) -> TypeGuard[type[msgspec.Struct]]:
+    return isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)
+
+
+def _holds_secret(annotation: object) -> bool:
+    return annotation is Secret or any(map(_holds_secret, get_args(annotation)))
+
+
+def _closest(value: object, annotation: object) -> str:
+    choices = [choice for choice in get_args(annotation) if isinstance(choice, str)]
+    close = difflib.get_close_matches(str(value), choices, n=1)
+    return f'did you mean "{close[0]}"?' if close else ""
+
+
+def _names(key: Key) -> tuple[str, ...]:
+    return tuple(part for part in key if isinstance(part, str))
+
+
+def _kind(value: object) -> str:
+    return "a table" if isinstance(value, Mapping) else type(value).__name__
+
+
+def _variable(key: Key) -> str:
+    return re.sub(r"[^A-Z0-9]+", "_", "_".join(_names(key)[1:]).upper())
