@@ -1,0 +1,1 @@
+"""Infrastructure behind written contracts, one package a tool, all of the same shape."""

@@ -1,0 +1,57 @@
+"""The tool `db`: a relational database behind one contract; driver `sqlite`.
+
+A feature asks for it by a field `db: Database`, and takes a transaction by a parameter
+`tx: Transaction`. Importing this package loads no driver.
+"""
+
+from ringfence.kernel.ports import ToolSpec
+from ringfence.tools.db.contract import (
+    Busy,
+    CheckViolation,
+    ConstraintViolation,
+    Database,
+    ForeignKeyViolation,
+    InvalidParameter,
+    NoRow,
+    NotNullViolation,
+    QueryError,
+    Row,
+    RowMismatch,
+    SerializationFailure,
+    StorageFailure,
+    Transaction,
+    TransactionEnded,
+    UniqueViolation,
+    WrongTask,
+)
+from ringfence.tools.db.migrations import check
+
+__all__ = [
+    "SPEC",
+    "Busy",
+    "CheckViolation",
+    "ConstraintViolation",
+    "Database",
+    "ForeignKeyViolation",
+    "InvalidParameter",
+    "NoRow",
+    "NotNullViolation",
+    "QueryError",
+    "Row",
+    "RowMismatch",
+    "SerializationFailure",
+    "StorageFailure",
+    "Transaction",
+    "TransactionEnded",
+    "UniqueViolation",
+    "WrongTask",
+]
+
+SPEC = ToolSpec(
+    name="db",
+    contract=Database,
+    package="ringfence.tools.db",
+    default_driver="sqlite",
+    request_values={Transaction: "transaction"},
+    check=check,
+)

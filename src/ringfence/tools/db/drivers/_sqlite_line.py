@@ -1,0 +1,222 @@
+"""One connection to a SQLite file, and what a statement's run on it looks like.
+
+Owns the pragmas of a connection, the translation of parameters and of SQLite's errors, and the
+measuring that decides where a statement runs: on a thread until it has proved short there, on the
+event loop from then on, until one run shows that it costs more than SHORT_S. Called by
+`_sqlite_writer.py`, `_sqlite_readers.py` and `_sqlite_file.py`.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from time import perf_counter, thread_time
+from uuid import UUID
+
+from ringfence.errors import ToolError
+from ringfence.tools.db.contract import (
+    Busy,
+    CheckViolation,
+    ConstraintViolation,
+    ForeignKeyViolation,
+    InvalidParameter,
+    NotNullViolation,
+    QueryError,
+    SerializationFailure,
+    StorageFailure,
+    UniqueViolation,
+)
+from ringfence.tools.db.rows import Answer
+from ringfence.tools.db.sql import CACHED_STATEMENTS, Kind, Pace, Statement
+
+# What an event loop may be kept from its other work by one statement.
+SHORT_S = 0.001
+
+_NATIVE = frozenset({int, str, bytes, bool, type(None)})
+_LEAST, _MOST = -(2**63), 2**63 - 1
+
+
+def open_line(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
+    """Open a connection with everything set but the journal, which belongs to the file."""
+    line = sqlite3.connect(
+        path,
+        timeout=0,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=CACHED_STATEMENTS,
+    )
+    line.execute("PRAGMA foreign_keys = ON")
+    line.execute("PRAGMA trusted_schema = OFF")
+    line.execute("PRAGMA synchronous = FULL")
+    if query_only:
+        line.execute("PRAGMA query_only = ON")
+    return line
+
+
+@contextmanager
+def patience(line: sqlite3.Connection, wait_s: float) -> Iterator[None]:
+    """On a thread: let SQLite wait for another process's lock, this long for each attempt."""
+    line.execute(f"PRAGMA busy_timeout = {round(wait_s * 1000)}")
+    try:
+        yield
+    finally:
+        line.execute("PRAGMA busy_timeout = 0")
+
+
+def run(line: sqlite3.Connection, statement: Statement, values: tuple[object, ...]) -> Answer:
+    """Run a statement to its end and learn nothing from it."""
+    try:
+        cursor = line.execute(statement.text, values)
+        rows = cursor.fetchall()
+    except UnicodeEncodeError:
+        raise InvalidParameter(
+            "text with half a surrogate pair; expected valid Unicode.", subject=statement.shown
+        ) from None
+    except sqlite3.Error as error:
+        raise translated(error, statement.shown) from None
+    columns = cursor.description
+    names = tuple(column[0] for column in columns) if columns else ()
+    if statement.kind is Kind.READ:
+        return Answer(names, rows, 0)
+    changed = cursor.rowcount
+    if statement.common:  # sqlite3 counts only what begins with the verb itself
+        changed = line.execute("SELECT changes()").fetchone()[0]
+    return Answer(names, rows, changed)
+
+
+def run_on_thread(
+    line: sqlite3.Connection, statement: Statement, values: tuple[object, ...]
+) -> Answer:
+    """Run a statement on a thread; it proves short by its own time, without waiting for the lock
+    of the interpreter, which a busy event loop holds for milliseconds."""
+    started = thread_time()
+    answer = run(line, statement, values)
+    took = thread_time() - started
+    statement.pace = Pace.SHORT if took < SHORT_S and statement.pace is not Pace.SLOW else Pace.SLOW
+    return answer
+
+
+class Inline:
+    """Runs short statements on the event loop, and adds up what that keeps it from."""
+
+    def __init__(self) -> None:
+        self._spent = 0.0
+
+    def run(
+        self, line: sqlite3.Connection, statement: Statement, values: tuple[object, ...]
+    ) -> Answer:
+        """Run a statement here and now; one that is slow is never run here again.
+
+        One that waited, for the disk or for a processor, goes once more through a thread.
+        """
+        busy = thread_time()
+        started = perf_counter()
+        try:
+            return run(line, statement, values)
+        finally:
+            took = perf_counter() - started
+            self._spent += took
+            if took > SHORT_S:
+                slow = thread_time() - busy > SHORT_S
+                statement.pace = Pace.SLOW if slow else Pace.UNPROVEN
+
+    def due(self) -> bool:
+        """Whether the event loop should get a turn now; asking starts the count again."""
+        if self._spent < SHORT_S:
+            return False
+        self._spent = 0.0
+        return True
+
+
+def native(params: tuple[object, ...], shown: str) -> tuple[object, ...]:
+    """Return parameters as SQLite holds them."""
+    if _NATIVE.issuperset(map(type, params)):
+        for value in params:
+            if type(value) is int and not _LEAST <= value <= _MOST:
+                raise _refused(params.index(value), "an integer past 64 bits", shown)
+        return params
+    return tuple(_native(at, value, shown) for at, value in enumerate(params))
+
+
+def _native(at: int, value: object, shown: str) -> object:
+    match value:
+        case Enum():
+            return _native(at, value.value, shown)
+        case float() if value != value:
+            raise _refused(at, "a NaN, which would be stored as NULL", shown)
+        case int() if not _LEAST <= value <= _MOST:
+            raise _refused(at, "an integer past 64 bits", shown)
+        case None | int() | float() | str() | bytes():
+            return value
+        case bytearray() | memoryview():
+            return bytes(value)
+        case datetime():
+            return _moment(value)
+        case date():
+            return value.isoformat()
+        case time():
+            return value.isoformat("microseconds")
+        case Decimal() | UUID():
+            return str(value)
+        case _:
+            raise _refused(at, f"a {type(value).__name__}", shown)
+
+
+def _moment(value: datetime) -> str:
+    """Return text that sorts as time does: aware times in UTC, all with microseconds."""
+    if value.tzinfo is None:
+        return value.isoformat(timespec="microseconds")
+    utc = value.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="microseconds") + "Z"
+
+
+def _refused(at: int, what: str, shown: str) -> InvalidParameter:
+    return InvalidParameter(
+        f"${at + 1} is {what}; expected a value that the database can hold.", subject=shown
+    )
+
+
+_CONSTRAINTS: dict[str, type[ConstraintViolation]] = {
+    "SQLITE_CONSTRAINT_UNIQUE": UniqueViolation,
+    "SQLITE_CONSTRAINT_PRIMARYKEY": UniqueViolation,
+    "SQLITE_CONSTRAINT_ROWID": UniqueViolation,
+    "SQLITE_CONSTRAINT_FOREIGNKEY": ForeignKeyViolation,
+    "SQLITE_CONSTRAINT_CHECK": CheckViolation,
+    "SQLITE_CONSTRAINT_DATATYPE": CheckViolation,
+    "SQLITE_CONSTRAINT_NOTNULL": NotNullViolation,
+}
+_STORAGE = (
+    "SQLITE_FULL",
+    "SQLITE_IOERR",
+    "SQLITE_CANTOPEN",
+    "SQLITE_READONLY",
+    "SQLITE_CORRUPT",
+    "SQLITE_NOTADB",
+    "SQLITE_NOMEM",
+    "SQLITE_PERM",
+    "SQLITE_PROTOCOL",
+)
+
+
+def translated(error: sqlite3.Error, subject: str) -> ToolError:
+    """Return the contract's error for one of SQLite's."""
+    name = getattr(error, "sqlite_errorname", "")
+    text = str(error)
+    if name.startswith("SQLITE_CONSTRAINT"):
+        kind = _CONSTRAINTS.get(name, ConstraintViolation)
+        return kind(f"{text[:1].lower()}{text[1:]}.", subject=subject)
+    if name == "SQLITE_BUSY_SNAPSHOT":
+        return SerializationFailure("another transaction was faster.", subject=subject)
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Busy(
+            "another process holds the database's lock.",
+            subject=subject,
+            hint="Try again; if it lasts, find who has the file open.",
+            retry_after_s=1.0,
+        )
+    if name.startswith(_STORAGE):
+        return StorageFailure(f"the storage failed ({name}: {text}).", subject=subject)
+    return QueryError(f"{text}.", subject=subject)

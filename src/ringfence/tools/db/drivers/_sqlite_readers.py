@@ -1,0 +1,138 @@
+"""The reading connections: each read is a snapshot of the last commit.
+
+Statements that have proved short share one connection on the event loop; the others borrow a
+connection with a thread of its own, at most `most` at once, in order of asking. Called by
+`sqlite.py`.
+"""
+
+import asyncio
+import sqlite3
+from collections import deque
+from pathlib import Path
+
+from ringfence.errors import ToolUnavailable
+from ringfence.tools.db.contract import Busy
+from ringfence.tools.db.drivers._sqlite_line import (
+    Inline,
+    native,
+    open_line,
+    patience,
+    run_on_thread,
+    translated,
+)
+from ringfence.tools.db.drivers._worker import Worker
+from ringfence.tools.db.rows import Answer
+from ringfence.tools.db.service import Params
+from ringfence.tools.db.sql import Pace, Statement
+
+
+class Reader:
+    """A connection and its thread; the connection is opened there, by the first read."""
+
+    def __init__(self, path: Path, number: int, busy_timeout_s: float) -> None:
+        self.worker = Worker(f"ringfence-db-reader-{number}")
+        self._path = path
+        self._busy_timeout_s = busy_timeout_s
+        self._line: sqlite3.Connection | None = None
+
+    def read(self, statement: Statement, values: Params) -> Answer:
+        """Run a statement; called on the thread."""
+        try:
+            line = self._line
+            if line is None:
+                line = self._line = open_line(self._path, query_only=True)
+            with patience(line, self._busy_timeout_s):
+                return run_on_thread(line, statement, values)
+        except sqlite3.Error as error:
+            raise translated(error, statement.shown) from None
+
+    def interrupt(self) -> None:
+        """End the statement that is running, if one is."""
+        if self._line is not None:
+            self._line.interrupt()
+
+    def close(self) -> None:
+        """Called on the thread, as its last job."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+
+class Readers:
+    """The shared connection of the event loop, and those with threads."""
+
+    def __init__(
+        self,
+        line: sqlite3.Connection,
+        path: Path,
+        inline: Inline,
+        most: int,
+        busy_timeout_s: float,
+    ) -> None:
+        self.line = line
+        self.all: list[Reader] = []
+        self._path = path
+        self._inline = inline
+        self._most = most
+        self._busy_timeout_s = busy_timeout_s
+        self._idle: list[Reader] = []
+        self._waiting: deque[asyncio.Future[Reader]] = deque()
+        self._closed: ToolUnavailable | None = None
+
+    async def read(self, statement: Statement, params: Params) -> Answer:
+        """Run a reading statement against the last commit."""
+        if self._closed is not None:
+            raise self._closed
+        values = native(params, statement.shown)
+        if statement.pace is Pace.SHORT:
+            try:
+                answer = self._inline.run(self.line, statement, values)
+            except Busy:  # another process recovers the file: to be waited for, on a thread
+                return await self._read_on_thread(statement, values)
+            if self._inline.due():
+                await asyncio.sleep(0)
+            return answer
+        return await self._read_on_thread(statement, values)
+
+    async def _read_on_thread(self, statement: Statement, values: Params) -> Answer:
+        reader = await self._borrow()
+        try:
+            job = reader.worker.submit(lambda: reader.read(statement, values))
+            return await job.wait_or_stop(reader.interrupt)
+        finally:
+            self._give_back(reader)
+
+    async def _borrow(self) -> Reader:
+        if self._idle:
+            return self._idle.pop()
+        if len(self.all) < self._most:
+            reader = Reader(self._path, len(self.all) + 1, self._busy_timeout_s)
+            self.all.append(reader)
+            return reader
+        waiter: asyncio.Future[Reader] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._give_back(waiter.result())
+            raise
+
+    def _give_back(self, reader: Reader) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(reader)
+                return
+        self._idle.append(reader)
+
+    def close(self, reason: ToolUnavailable) -> None:
+        """Refuse who waits and who comes, and end what runs."""
+        self._closed = reason
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(reason)
+        for reader in self.all:
+            reader.interrupt()
+        self.line.close()

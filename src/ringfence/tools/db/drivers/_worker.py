@@ -1,0 +1,115 @@
+"""One daemon thread that does one thing after another for an event loop.
+
+`Worker.submit` returns a `Job`; `Job.wait` may be cancelled, which leaves the job running, and
+`Job.outcome` may not: it waits for the end, then passes the cancellation on. A worker is started
+by its first job. Called by the sqlite driver.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Generic, TypeVar, cast
+
+R = TypeVar("R")
+
+# How often a statement that does not stop is interrupted again: an interrupt that comes between
+# two steps is lost, and nothing tells.
+_AGAIN_S = 0.02
+
+
+class Job(Generic[R]):
+    """One call on its way through a worker."""
+
+    def __init__(self, call: Callable[[], R], loop: asyncio.AbstractEventLoop) -> None:
+        self.done = False
+        self.dropped = False  # nobody wants it any more: not to be started
+        self.error: BaseException | None = None
+        self._call = call
+        self._loop = loop
+        self._result: R | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def run(self) -> None:
+        """Do it; called on the worker's thread."""
+        try:
+            if not self.dropped:
+                self._result = self._call()
+        except BaseException as error:  # raised again on the loop, where it was asked for
+            self.error = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._finish)
+
+    def _finish(self) -> None:
+        self.done = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self) -> R:
+        """Return its result or raise its error; when cancelled, the job goes on by itself."""
+        if not self.done:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        if self.error is not None:
+            raise self.error
+        return cast(R, self._result)
+
+    async def outcome(self) -> asyncio.CancelledError | None:
+        """Wait for the end, come what may; return the cancellation that came meanwhile."""
+        cancelled: asyncio.CancelledError | None = None
+        while not self.done:
+            try:
+                self._waiter = self._loop.create_future()
+                await self._waiter
+            except asyncio.CancelledError as error:
+                cancelled = error
+        return cancelled
+
+    async def wait_or_stop(self, stop: Callable[[], None]) -> R:
+        """Like `wait`; when cancelled, `stop` it and wait for its end before passing that on."""
+        try:
+            return await self.wait()
+        except asyncio.CancelledError:
+            if not self.done:
+                self.dropped = True
+                self._stop(stop)
+                await self.outcome()
+            raise
+
+    def _stop(self, stop: Callable[[], None]) -> None:
+        if not self.done:
+            stop()
+            self._loop.call_later(_AGAIN_S, self._stop, stop)
+
+
+class Worker:
+    """A thread, started by its first job."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[Job[object] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, call: Callable[[], R]) -> Job[R]:
+        """Have the thread run `call` after what it has been given before."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._thread.start()
+        job = Job(call, self._loop)
+        self._jobs.put(cast(Job[object], job))
+        return job
+
+    def end(self) -> None:
+        """Let the thread end after its last job; it is a daemon, so it never holds an exit."""
+        self._jobs.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's end after `end`."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job.run()

@@ -1,0 +1,140 @@
+"""The driver `sqlite`: one file, one writer, any number of readers, nothing to install.
+
+Transport only; the rules are in `service.py`. Statements that have proved short run on the event
+loop, because handing them to a thread costs ten times what they do; slow ones and COMMIT run on
+threads. Threads: one for writing, up to `readers` for slow reads, each started when first needed.
+Made, started and stopped by the kernel, which hands out what `handle` returns.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from msgspec import Meta, Struct
+
+from ringfence.errors import StartRefused, ToolUnavailable
+from ringfence.kernel.ports import Grant, ToolEnv
+from ringfence.tools.db.contract import Database
+from ringfence.tools.db.drivers._sqlite_file import locate, prepare
+from ringfence.tools.db.drivers._sqlite_line import Inline, open_line
+from ringfence.tools.db.drivers._sqlite_readers import Readers
+from ringfence.tools.db.drivers._sqlite_writer import Writer, WriterSession
+from ringfence.tools.db.drivers._worker import Job, Worker
+from ringfence.tools.db.migrations import Migration, discover
+from ringfence.tools.db.rows import Answer
+from ringfence.tools.db.service import Handles, Params
+from ringfence.tools.db.sql import Statement
+
+# How long stop waits for a statement or a sync that does not end; its thread is a daemon.
+STOP_S = 5.0
+
+
+class Settings(Struct, frozen=True):
+    """The keys of `[tools.db]`.
+
+    Args:
+        path: The file, relative to the application's folder; by default `data/<app>.db`.
+        busy_timeout_s: Seconds to wait for another process that holds the file's lock.
+        readers: How many slow reads may run at once, each on a thread and connection of its own.
+    """
+
+    path: str = ""
+    busy_timeout_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
+    readers: Annotated[int, Meta(ge=1, le=64)] = 2
+
+
+class Driver:
+    """SQLite behind the contract of `db`."""
+
+    Config: ClassVar[type[Struct]] = Settings
+
+    def __init__(self, config: Struct, env: ToolEnv) -> None:
+        assert isinstance(config, Settings)
+        self._config = config
+        self._env = env
+        self._handles = Handles(self)
+        self._lines: list[sqlite3.Connection] = []
+        self._worker: Worker | None = None
+        self._writer: Writer | None = None
+        self._readers: Readers | None = None
+
+    async def start(self) -> None:
+        """Open the file and bring its schema up to date.
+
+        Raises:
+            StartRefused: The file is damaged or out of reach, or a migration is wrong.
+            Busy: Another process holds the file's lock.
+        """
+        config, env = self._config, self._env
+        worker = self._worker = self._worker or Worker(f"ringfence-{env.instance}-writer")
+        migrations, findings = discover(env.domains, env.root, env.instance)
+        if findings:
+            raise StartRefused(f"{env.instance}: migrations are refused.", findings=findings)
+        path = locate(config.path, env)
+        line = await worker.submit(lambda: self._open(path, migrations)).wait()
+        inline = Inline()
+        self._writer = Writer(line, worker, inline, config.busy_timeout_s)
+        reading = open_line(path, query_only=True)
+        self._readers = Readers(reading, path, inline, config.readers, config.busy_timeout_s)
+
+    def _open(self, path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
+        """On the thread; kept for `stop`, which also comes after a start that was given up."""
+        line = prepare(path, migrations, self._env.clock, self._config.busy_timeout_s)
+        self._lines.append(line)
+        return line
+
+    def _close(self) -> None:
+        """On the thread, after all that was given to it before."""
+        while self._lines:
+            self._lines.pop().close()
+
+    async def stop(self) -> None:
+        """Refuse new work, let what runs come to its end, close the file."""
+        gone = ToolUnavailable("it is stopped; expected a running one.", subject=self._env.instance)
+        writer, readers, worker = self._writer, self._readers, self._worker
+        self._writer = self._readers = self._worker = None
+        workers: list[Worker] = []
+        closing: list[Job[None]] = []
+        if readers is not None:
+            readers.close(gone)
+            workers += [reader.worker for reader in readers.all]
+            closing += [reader.worker.submit(reader.close) for reader in readers.all]
+        if writer is not None:
+            writer.turn.close(gone)
+        if worker is not None:
+            workers.append(worker)
+            closing.append(worker.submit(self._close))
+        for each in workers:
+            each.end()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                for job in closing:
+                    await job.wait()
+                for each in workers:
+                    each.join(STOP_S)
+
+    def handle(self, grant: Grant) -> Database:
+        """Return the database as one plugin sees it."""
+        return self._handles.handle(grant)
+
+    async def read(self, statement: Statement, params: Params) -> Answer:
+        """Serve `service.Engine`."""
+        if self._readers is None:
+            raise self._absent()
+        return await self._readers.read(statement, params)
+
+    async def begin(self) -> WriterSession:
+        """Serve `service.Engine`."""
+        if self._writer is None:
+            raise self._absent()
+        return await self._writer.begin()
+
+    def _absent(self) -> ToolUnavailable:
+        return ToolUnavailable(
+            "it is not running; expected it to be started.",
+            subject=self._env.instance,
+            retry_after_s=1.0,
+        )

@@ -1,0 +1,243 @@
+"""A domain's migrations as files: which there are, in what order, and what is wrong with them.
+
+`discover` lists `domains/<domain>/migrations/<YYYYMMDDhhmmss>_<name>.sql` in order of application;
+`check` reports faults before anything starts; drivers apply. An instance of the tool with another
+name than `db` has its files in `migrations/<instance>/`. Invariant: nothing is read but regular
+files inside the domain's folder. Called by the kernel's verification and by drivers.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+from msgspec import Struct
+
+from ringfence.errors import Finding
+from ringfence.kernel.ports import Facts
+from ringfence.tools.db.sql import Token, shorten, significant
+
+BAD_FILE = "RF201"
+SHARED_TABLE = "RF202"
+FORBIDDEN = "RF203"
+FAILED = "RF204"
+CHANGED = "RF205"
+
+_NAME = re.compile(r"[0-9]{14}_[a-z0-9]+(?:_[a-z0-9]+)*\.sql")
+_INSTANCE = re.compile(r"[a-z][a-z0-9_]*")
+_NAMING = "Name it <YYYYMMDDhhmmss>_<name>.sql, the name in a-z, 0-9 and _."
+_REFUSED = {
+    **dict.fromkeys(
+        ("BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"),
+        "Remove it: each migration is one transaction already.",
+    ),
+    **dict.fromkeys(
+        ("ATTACH", "DETACH", "PRAGMA", "VACUUM"),
+        "Remove it: a migration changes the domain's tables and their rows, nothing else.",
+    ),
+}
+
+
+class Command(Struct, frozen=True):
+    """One statement of a migration, and the line that it begins on."""
+
+    text: str
+    line: int
+
+
+class Migration(Struct, frozen=True):
+    """One file. `shown` is its path as people see it, from the application's folder."""
+
+    stamp: str
+    domain: str
+    name: str
+    shown: str
+    sha256: str
+    commands: tuple[Command, ...]
+
+
+def discover(
+    domains: Mapping[str, Path], root: Path, instance: str = "db"
+) -> tuple[list[Migration], list[Finding]]:
+    """Read every migration of one database.
+
+    Args:
+        domains: The folder of each domain.
+        root: The application's folder; findings name files from there.
+        instance: The database's name.
+
+    Returns:
+        The migrations in order of application: by stamp, then by domain, then by name; and all
+        that is wrong with them. Where there is a finding, none of them should be applied.
+    """
+    migrations: list[Migration] = []
+    findings: list[Finding] = []
+    for domain, folder in domains.items():
+        place = folder / "migrations"
+        for path in _files(place if instance == "db" else place / instance, root, findings):
+            migration = _read(path, domain, root, findings)
+            if migration is not None:
+                migrations.append(migration)
+    migrations.sort(key=lambda each: (each.stamp, each.domain, each.name))
+    for migration in migrations:
+        findings += _forbidden(migration)
+    findings += _shared(migrations)
+    return migrations, sorted(findings)
+
+
+def check(facts: Facts) -> list[Finding]:
+    """Return all that is wrong with an application's migrations, of every database."""
+    instances = {"db"}
+    for folder in facts.domains.values():
+        place = folder / "migrations"
+        if place.is_dir() and not place.is_symlink():
+            named = (entry.name for entry in place.iterdir() if entry.is_dir())
+            instances.update(name for name in named if _INSTANCE.fullmatch(name))
+    found: set[Finding] = set()
+    for instance in sorted(instances):
+        found.update(discover(facts.domains, facts.root, instance)[1])
+    return sorted(found)
+
+
+def split(text: str) -> Iterator[Command]:
+    """Split a migration into statements; `;` in strings, comments and trigger bodies is no end."""
+    start: int | None = None
+    words: list[str] = []
+    end = 0
+    for token in significant(text):
+        if start is None:
+            if token.text == ";":
+                continue
+            start = token.start
+        words.append(token.keyword or token.text)
+        end = token.start + len(token.text)
+        if token.text == ";" and (not _is_trigger(words) or words[-3:-1] == [";", "END"]):
+            yield Command(text[start : end - 1], text.count("\n", 0, start) + 1)
+            start, words = None, []
+    if start is not None:
+        yield Command(text[start:end], text.count("\n", 0, start) + 1)
+
+
+def created(command: Command) -> str:
+    """Return the table (or view) that a statement brings into being, in lower case, or ''."""
+    words = list(significant(command.text))
+    keys = [word.keyword for word in words]
+    if keys[:1] == ["ALTER"] and "RENAME" in keys:
+        after = keys.index("RENAME") + 1
+        return _plain(words[after + 1]) if keys[after : after + 1] == ["TO"] else ""
+    if keys[:1] != ["CREATE"]:
+        return ""
+    at = 1
+    while keys[at : at + 1] and keys[at] in {"TEMP", "TEMPORARY", "VIRTUAL"}:
+        at += 1
+    if keys[at : at + 1] not in (["TABLE"], ["VIEW"]):
+        return ""
+    at += 1
+    if keys[at : at + 3] == ["IF", "NOT", "EXISTS"]:
+        at += 3
+    if len(words) > at + 2 and words[at + 1].text == ".":
+        at += 2
+    return _plain(words[at]) if len(words) > at else ""
+
+
+def _plain(name: Token) -> str:
+    if name.kind not in {"name", "text"}:
+        return name.text.lower()
+    mark = name.text[-1]
+    return name.text[1:-1].replace(mark * 2, mark).lower()
+
+
+def _is_trigger(words: list[str]) -> bool:
+    kind = words[1:3] if words[1:2] in (["TEMP"], ["TEMPORARY"]) else words[1:2]
+    return words[0] == "CREATE" and kind[-1:] == ["TRIGGER"]
+
+
+def _files(place: Path, root: Path, findings: list[Finding]) -> Iterator[Path]:
+    if place.is_symlink() or place.parent.is_symlink():
+        findings.append(_bad(place, root, "the folder is a symbolic link", "Make it a folder."))
+        return
+    if not place.is_dir():
+        return
+    for path in sorted(place.iterdir()):
+        name = path.name
+        looks_like_one = name[:1].isdigit() or name.lower().endswith(".sql")
+        if name.startswith(".") or not looks_like_one:
+            continue  # notes, and folders of other databases
+        if path.is_symlink() or not path.is_file():
+            findings.append(_bad(path, root, "it is no regular file", "Put the file itself here."))
+        elif not _NAME.fullmatch(name):
+            findings.append(_bad(path, root, "it is not named as a migration", _NAMING))
+        elif not _is_time(name[:14]):
+            findings.append(_bad(path, root, f"{name[:14]} is no date and time", _NAMING))
+        else:
+            yield path
+
+
+def _is_time(stamp: str) -> bool:
+    try:
+        datetime.strptime(stamp + "+0000", "%Y%m%d%H%M%S%z")
+    except ValueError:
+        return False
+    return True
+
+
+def _read(path: Path, domain: str, root: Path, findings: list[Finding]) -> Migration | None:
+    try:
+        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        findings.append(_bad(path, root, f"it cannot be read: {error}", "Save it as UTF-8."))
+        return None
+    if "\0" in text:
+        findings.append(_bad(path, root, "it contains a NUL character", "Remove it."))
+        return None
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    shown = _shown(path, root)
+    return Migration(path.name[:14], domain, path.stem, shown, digest, tuple(split(text)))
+
+
+def _shown(path: Path, root: Path) -> str:
+    """Return a path from the application's folder, with what a terminal would obey escaped."""
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown.as_posix())
+
+
+def _bad(path: Path, root: Path, what: str, fix: str) -> Finding:
+    return Finding(_shown(path, root), 0, BAD_FILE, f"migration refused: {what}.", fix)
+
+
+def _forbidden(migration: Migration) -> Iterator[Finding]:
+    for command in migration.commands:
+        keys = [word.keyword for word in significant(command.text)]
+        what, fix = "", ""
+        if keys[0] in _REFUSED:
+            what, fix = keys[0], _REFUSED[keys[0]]
+        elif keys[0] == "CREATE" and keys[1:2] in (["TEMP"], ["TEMPORARY"]):
+            what, fix = "a temporary object", "Remove it: it would be gone when the start is over."
+        elif ("INITIALLY", "DEFERRED") in pairwise(keys):
+            what = "a deferred constraint"
+            fix = "Drop INITIALLY DEFERRED: it fails at COMMIT, where nobody can tell whose it was."
+        elif created(command).startswith("ringfence_"):
+            what, fix = f"the table {created(command)}", "Names from ringfence_ on are reserved."
+        if what:
+            message = f"a migration may not contain {what}: `{shorten(command.text)}`."
+            yield Finding(migration.shown, command.line, FORBIDDEN, message, fix)
+
+
+def _shared(migrations: list[Migration]) -> Iterator[Finding]:
+    owners: dict[str, tuple[str, str]] = {}
+    for migration in migrations:
+        for command in migration.commands:
+            table = created(command)
+            if not table:
+                continue
+            place = f"{migration.shown}:{command.line}"
+            owner, first = owners.setdefault(table, (migration.domain, place))
+            if owner != migration.domain:
+                message = (
+                    f"the table {table} is created by two domains: {owner} ({first}) and "
+                    f"{migration.domain} ({place})."
+                )
+                fix = f"Rename one, or let {migration.domain} ask {owner} through a service."
+                yield Finding(migration.shown, command.line, SHARED_TABLE, message, fix)

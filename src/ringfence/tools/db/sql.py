@@ -1,0 +1,223 @@
+"""Statements as features write them: what they are, and how a driver wants to have them.
+
+`tokens(sql)` splits text, `Statements(domain).of(sql)` gives the prepared form: parameters `$n` as
+`?n`, the domain as a leading comment, so that a driver's cache of statements is one per domain.
+Invariant: nothing inside a string, a quoted name or a comment is ever touched. Called by
+`service.py` and `migrations.py`.
+"""
+
+import re
+from collections.abc import Iterator
+from enum import Enum, auto
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from ringfence.tools.db.contract import QueryError
+
+# SQLite keeps as many prepared statements as it is told to; texts beyond this are made anew.
+CACHED_STATEMENTS = 512
+# SQLite's own limit for parameters of one statement.
+MOST_PARAMETERS = 32_766
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space>[ \t\n\r\f]++)
+    | (?P<comment>--[^\n]*+ | /\*.*?(?:\*/|\Z))
+    | (?P<text>'(?:[^']++|'')*+(?:'|\Z))
+    | (?P<name>"(?:[^"]++|"")*+(?:"|\Z) | `(?:[^`]++|``)*+(?:`|\Z) | \[[^\]]*+(?:\]|\Z))
+    | (?P<word>[A-Za-z0-9_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*+)
+    | (?P<parameter>\$[0-9]++(?![A-Za-z0-9_$\x80-\U0010ffff]))
+    | (?P<placeholder>\?[0-9]*+ | [$:@\#][A-Za-z0-9_$\x80-\U0010ffff]++)
+    | (?P<sign>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_SILENT = frozenset({"space", "comment"})
+
+
+class Token(NamedTuple):
+    """A piece of a statement; the pieces put together again are the text."""
+
+    kind: str
+    text: str
+    start: int
+
+    @property
+    def keyword(self) -> str:
+        """The word in upper case; empty for what is no bare word."""
+        return self.text.upper() if self.kind == "word" else ""
+
+
+def tokens(sql: str) -> Iterator[Token]:
+    """Split a text into tokens, comments and spaces among them."""
+    for match in _TOKEN.finditer(sql):
+        yield Token(match.lastgroup or "sign", match.group(), match.start())
+
+
+def significant(sql: str) -> Iterator[Token]:
+    """Split a text into tokens, without comments and spaces."""
+    return (token for token in tokens(sql) if token.kind not in _SILENT)
+
+
+class Kind(Enum):
+    """What a statement does to the data."""
+
+    READ = auto()
+    WRITE = auto()
+
+
+class Pace(Enum):
+    """What is known of a statement's duration; decides where a driver runs it."""
+
+    UNPROVEN = auto()
+    SHORT = auto()
+    SLOW = auto()
+
+
+_KINDS = {
+    "SELECT": Kind.READ,
+    "VALUES": Kind.READ,
+    "EXPLAIN": Kind.READ,
+    "INSERT": Kind.WRITE,
+    "UPDATE": Kind.WRITE,
+    "DELETE": Kind.WRITE,
+    "REPLACE": Kind.WRITE,
+}
+_TRANSACTIONAL = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"})
+
+
+class Statement(Struct, eq=False):
+    """A statement, prepared.
+
+    `text` is the driver's text; `shown` is the author's, shortened, for errors. `pace` is the one
+    field that changes: the driver learns it by running the statement.
+    """
+
+    text: str
+    shown: str
+    kind: Kind
+    parameters: int
+    common: bool  # opens with WITH: drivers cannot always count its changes by themselves
+    pace: Pace = Pace.UNPROVEN
+
+    def expect(self, params: tuple[object, ...]) -> None:
+        """Raise QueryError unless there is a value for each parameter, and none besides."""
+        if len(params) == self.parameters:
+            return
+        upto = f" ($1 to ${self.parameters})" if self.parameters > 1 else ""
+        raise QueryError(
+            f"wrong number of parameters; expected {self.parameters}{upto}, got {len(params)}.",
+            subject=self.shown,
+            hint="Give one value for each $n, in the order of n.",
+        )
+
+
+class Statements:
+    """The prepared statements of one domain; the oldest give way when there are too many."""
+
+    def __init__(self, domain: str) -> None:
+        self._prefix = f"/* {domain} */ " if domain.isidentifier() else ""
+        self._known: dict[str, Statement] = {}
+
+    def of(self, sql: str) -> Statement:
+        """Return the prepared form of `sql`.
+
+        Raises:
+            QueryError: It is empty, several statements, of a kind that does not belong in a
+                feature, or marks its parameters in another way than `$1`.
+        """
+        known = self._known.get(sql)
+        if known is None:
+            known = prepare(sql, self._prefix)
+            if len(self._known) >= CACHED_STATEMENTS:
+                del self._known[next(iter(self._known))]
+            self._known[sql] = known
+        return known
+
+
+def prepare(sql: str, prefix: str = "") -> Statement:
+    """Read one statement; see `Statements.of`."""
+    shown = shorten(sql)
+    if "\0" in sql:
+        raise QueryError("a statement cannot contain a NUL character.", subject=shown)
+    pieces = list(tokens(sql))
+    words = [piece for piece in pieces if piece.kind not in _SILENT]
+    while words and words[-1].text == ";":
+        words.pop()
+    if any(word.text == ";" for word in words):
+        raise QueryError(
+            "several statements at once; expected one.",
+            subject=shown,
+            hint="Run them one by one, inside one transaction() where they belong together.",
+        )
+    kind = _kind(words, shown)
+    count = _parameters(words, shown)
+    text = prefix + "".join(_translated(piece) for piece in pieces)
+    return Statement(text, shown, kind, count, words[0].keyword == "WITH")
+
+
+def shorten(sql: str) -> str:
+    """Return a statement on one line, at most 80 characters of it."""
+    line = " ".join(sql.split())
+    return line if len(line) <= 80 else f"{line[:79]}…"
+
+
+def _translated(piece: Token) -> str:
+    return f"?{int(piece.text[1:])}" if piece.kind == "parameter" else piece.text
+
+
+def _kind(words: list[Token], shown: str) -> Kind:
+    if not words:
+        raise QueryError("no statement; expected one, got only space.", subject=shown or "db")
+    first = words[0].keyword
+    kind = _KINDS.get(_main(words) if first == "WITH" else first)
+    if kind is not None:
+        return kind
+    if first in _TRANSACTIONAL:
+        hint = "Open transactions with `async with db.transaction() as tx`."
+    else:
+        hint = "What changes the schema belongs in the domain's migrations."
+    raise QueryError(
+        "not a statement for a feature; expected SELECT, INSERT, UPDATE, DELETE, REPLACE, VALUES, "
+        f"EXPLAIN or WITH, got {first or words[0].text}.",
+        subject=shown,
+        hint=hint,
+    )
+
+
+def _main(words: list[Token]) -> str:
+    """Return the keyword after the last common table expression: it follows a parenthesis."""
+    depth = 0
+    closed = False
+    for word in words:
+        if closed and depth == 0 and word.keyword in _KINDS:
+            return word.keyword
+        depth += {"(": 1, ")": -1}.get(word.text, 0)
+        closed = word.text == ")"
+    return ""
+
+
+def _parameters(words: list[Token], shown: str) -> int:
+    used: set[int] = set()
+    for word in words:
+        if word.kind == "placeholder":
+            raise QueryError(
+                f"expected parameters written $1, $2, …, got {word.text}.", subject=shown
+            )
+        if word.kind == "parameter":
+            used.add(int(word.text[1:6]) if len(word.text) <= 6 else MOST_PARAMETERS + 1)
+    if not used:
+        return 0
+    most = max(used)
+    if min(used) < 1 or most > MOST_PARAMETERS:
+        raise QueryError(
+            f"expected parameters from $1 to ${MOST_PARAMETERS}, got another number.",
+            subject=shown,
+        )
+    if len(used) < most:
+        missing = next(n for n in range(1, most) if n not in used)
+        raise QueryError(
+            f"it uses ${most} but not ${missing}; expected each of $1 to ${most}.", subject=shown
+        )
+    return most
