@@ -1,0 +1,1 @@
+"""The machine's clock, and one that a test moves."""
