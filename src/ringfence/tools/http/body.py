@@ -1,0 +1,209 @@
+"""The JSON body: bounded reading, and readers that forbid unknown fields at the top level.
+
+`reader` returns how content becomes a value. A Struct is decoded as a derived class that forbids
+unknown fields, then given back its declared class, which is one assignment and copies nothing; only
+the top level is strict, since what is below it keeps its declared class throughout.
+"""
+
+import functools
+import operator
+import types
+from collections.abc import Callable
+from typing import (
+    Annotated,
+    NotRequired,
+    Required,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from msgspec import NODEFAULT, DecodeError, Struct, ValidationError, defstruct, inspect, json
+from msgspec.structs import fields as struct_fields
+
+from ringfence.errors import Fault
+from ringfence.kernel.ports import faults
+from ringfence.tools.http.problem import Refused
+from ringfence.tools.http.wire import Disconnected, Headers, Message, Receive
+
+
+class BodyReader(Struct, frozen=True):
+    """How content becomes a value of one type.
+
+    `declared` is set when `decode` returns an instance of a derived class, which is to be given
+    this class. `strict` is the type that a rejected body is explained by.
+    """
+
+    decode: Callable[[bytes], object]
+    strict: object
+    declared: type[Struct] | None = None
+
+
+def reader(hint: object) -> BodyReader:
+    """Return how a body is read as `hint`: a Struct, a union of tagged Structs, a dataclass, a
+    TypedDict, or a collection of those."""
+    arms = _struct_arms(hint)
+    if len(arms) == 1:
+        return BodyReader(json.Decoder(_strict(arms[0])).decode, _strict(arms[0]), arms[0])
+    if arms:
+        return _union_reader(arms)
+    decode = json.Decoder(cast("type[object]", hint)).decode
+    mirror = _mirror(hint)
+    if mirror is None:
+        return BodyReader(decode, hint)
+    check = json.Decoder(mirror).decode
+
+    def decode_checked(content: bytes) -> object:
+        check(content)
+        return decode(content)
+
+    return BodyReader(decode_checked, mirror)
+
+
+def _struct_arms(hint: object) -> list[type[Struct]]:
+    """The Struct that a hint is, or those that it is a union of; nothing for any other type."""
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    union = get_origin(hint) in (Union, types.UnionType)
+    arms = [arm for arm in get_args(hint) if arm is not type(None)] if union else [hint]
+    if all(isinstance(arm, type) and issubclass(arm, Struct) for arm in arms):
+        return cast("list[type[Struct]]", arms)
+    return []
+
+
+def _strict(declared: type[Struct]) -> type[Struct]:
+    config = declared.__struct_config__
+    return defstruct(
+        declared.__name__,
+        [],
+        bases=(declared,),
+        module=declared.__module__,
+        forbid_unknown_fields=True,
+        frozen=False,  # so that an instance can be given back its declared class
+        tag=config.tag,
+        tag_field=config.tag_field,
+    )
+
+
+def _union_reader(arms: list[type[Struct]]) -> BodyReader:
+    declared: dict[type, type[Struct]] = {_strict(arm): arm for arm in arms}
+    union = functools.reduce(operator.or_, declared)  # of classes known only now
+    decode = json.Decoder(cast("type[object]", union)).decode
+
+    def decode_declared(content: bytes) -> object:
+        value: object = decode(content)
+        value.__class__ = declared[type(value)]
+        return value
+
+    return BodyReader(decode_declared, union)
+
+
+def _mirror(hint: object) -> type[Struct] | None:
+    """A strict Struct of the same fields as a dataclass, TypedDict or generic Struct."""
+    match inspect.type_info(hint):
+        case inspect.StructType(cls=cls) if not isinstance(hint, type):
+            known = [(f.name, f.encode_name, f.type, f.required) for f in struct_fields(cls)]
+        case inspect.DataclassType(cls=cls) | inspect.TypedDictType(cls=cls) as info:
+            hints = get_type_hints(cls, include_extras=True)
+            known = [(f.name, f.encode_name, _bare(hints[f.name]), f.required) for f in info.fields]
+        case _:
+            return None
+    ordered = [(name, kind, NODEFAULT if required else None) for name, _, kind, required in known]
+    return defstruct(
+        getattr(hint, "__name__", "Body"),
+        ordered,
+        kw_only=True,
+        forbid_unknown_fields=True,
+        rename={name: key for name, key, _, _ in known},
+    )
+
+
+def _bare(hint: object) -> object:
+    return get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
+
+
+def explain(content: bytes, strict: object, error: BaseException) -> list[Fault]:
+    """List every fault of a body that was rejected with `error`.
+
+    Raises:
+        Refused: 400, when it is not JSON at all.
+    """
+    try:
+        value: object = json.decode(content)
+    except RecursionError:
+        raise Refused(400, "json_too_deep", "the body is nested too deeply") from None
+    except ValidationError as wrong:
+        return [Fault("$", str(wrong))]
+    except (DecodeError, UnicodeDecodeError) as wrong:
+        raise Refused(400, "malformed_json", _position(content, wrong)) from None
+    return faults(value, strict) or [Fault("$", str(error))]
+
+
+def _position(content: bytes, error: Exception) -> str:
+    if not content:
+        return "the body is empty; expected JSON"
+    if isinstance(error, UnicodeDecodeError):
+        return "the body is not UTF-8"
+    said = str(error)
+    return said if "(byte " in said else f"{said} (byte {len(content)})"
+
+
+async def read_rest(
+    content: bytes, message: Message, receive: Receive, headers: Headers, limit: int
+) -> bytes:
+    """Read a body that did not come in one piece; hold at most one piece more than `limit`.
+
+    Raises:
+        Refused: 413.
+        Disconnected: The client went away.
+    """
+    refuse_long(headers, limit)
+    pieces = [content]
+    size_bytes = len(content)
+    while True:
+        if message["type"] != "http.request":
+            raise Disconnected
+        if size_bytes > limit:
+            raise too_long(limit)
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+        message = await receive()
+        pieces.append(message.get("body", b""))
+        size_bytes += len(pieces[-1])
+
+
+def refuse_long(headers: Headers, limit: int) -> None:
+    """Raise `Refused` (413) when a body announces that it is longer than `limit`."""
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
+            raise too_long(limit)
+
+
+def too_long(limit: int) -> Refused:
+    """Return the refusal of a body of more than `limit` bytes; it ends the connection."""
+    return Refused(
+        413,
+        "body_too_long",
+        f"the body is longer than {limit} bytes",
+        headers=((b"connection", b"close"),),
+    )
+
+
+def expect_json(headers: Headers, content: bytes) -> None:
+    """Raise `Refused` (415) when there is a body that does not say that it is JSON."""
+    if not content:
+        return
+    given = b"no content type"
+    for name, value in headers:
+        if name == b"content-type":
+            given = value.partition(b";")[0].strip().lower()
+    kind, _, subtype = given.partition(b"/")
+    if kind != b"application" or not (subtype == b"json" or subtype.endswith(b"+json")):
+        raise Refused(
+            415,
+            "unsupported_media_type",
+            "expected a body of type application/json; set the header Content-Type",
+            headers=((b"accept", b"application/json"),),
+        )

@@ -1,0 +1,92 @@
+"""What a plugin says to be reached over HTTP: one decorator for each method of the protocol.
+
+    @post("/orders", status=201)
+    async def place(self, order: NewOrder) -> Order: ...
+
+A path is `/` and segments; a segment is text or `{name}`, which stands for one non-empty segment
+and is bound to the parameter of that name. Decorators only declare: a bad path is a finding.
+"""
+
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeVar
+
+from ringfence.kernel.ports import Declaration, declare
+
+F = TypeVar("F", bound=Callable[..., object])
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class Http(Protocol):
+    """The HTTP ingress. Plugins are reached through it and hold no handle on it."""
+
+
+class Route(Declaration, frozen=True):
+    """A method of a plugin answers `method path` with `status`."""
+
+    tool = "http"
+    kind = "route"
+
+    method: Method
+    path: str
+    status: int = 200
+
+    @property
+    def key(self) -> str:
+        """What no two routes share: the names of path parameters do not tell routes apart."""
+        shape = "/".join("{}" if part[:1] == "{" else part for part in self.path.split("/"))
+        return f"{self.method} {shape}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def get(path: str, *, status: int = 200) -> Callable[[F], F]:
+    """Answer GET, and HEAD without the body.
+
+    Args:
+        path: `/orders/{order_id}`; each `{name}` is a parameter of the method.
+        status: Of a successful answer, 200 to 299. None is answered with 204 and no body, or
+            with this status where it is not 200.
+    """
+    return declare(Route("GET", path, status))
+
+
+def post(path: str, *, status: int = 200) -> Callable[[F], F]:
+    """Answer POST; one Struct among the method's parameters is the JSON body.
+
+    Args:
+        path: As for `get`.
+        status: As for `get`; 201 where something was made.
+    """
+    return declare(Route("POST", path, status))
+
+
+def put(path: str, *, status: int = 200) -> Callable[[F], F]:
+    """Answer PUT; one Struct among the method's parameters is the JSON body.
+
+    Args:
+        path: As for `get`.
+        status: As for `get`.
+    """
+    return declare(Route("PUT", path, status))
+
+
+def patch(path: str, *, status: int = 200) -> Callable[[F], F]:
+    """Answer PATCH; one Struct among the method's parameters is the JSON body.
+
+    Args:
+        path: As for `get`.
+        status: As for `get`.
+    """
+    return declare(Route("PATCH", path, status))
+
+
+def delete(path: str, *, status: int = 200) -> Callable[[F], F]:
+    """Answer DELETE; like `get`, it reads parameters from path and query alone.
+
+    Args:
+        path: As for `get`.
+        status: As for `get`.
+    """
+    return declare(Route("DELETE", path, status))

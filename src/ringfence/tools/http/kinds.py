@@ -1,0 +1,130 @@
+"""What sort of thing a type is over HTTP: one value, several, an object, a document, or nothing.
+
+`kind_of` is total: a type that HTTP cannot carry is `Kind.UNSUPPORTED`, never an exception.
+"""
+
+from collections.abc import Iterator
+from enum import Enum
+
+from msgspec import Struct, inspect
+
+_SCALARS = (
+    inspect.StrType,
+    inspect.IntType,
+    inspect.FloatType,
+    inspect.BoolType,
+    inspect.UUIDType,
+    inspect.DateTimeType,
+    inspect.DateType,
+    inspect.TimeType,
+    inspect.TimeDeltaType,
+    inspect.DecimalType,
+    inspect.EnumType,
+    inspect.LiteralType,
+)
+_LISTS = (inspect.ListType, inspect.VarTupleType, inspect.SetType, inspect.FrozenSetType)
+_OBJECTS = (inspect.StructType, inspect.DataclassType, inspect.TypedDictType)
+
+
+class Kind(Enum):
+    """How HTTP carries a type."""
+
+    SCALAR = "one value: in a path or a query"
+    REPEATED = "several values: in a query, each under the same name"
+    OBJECT = "named fields: a body, or a whole query"
+    DOCUMENT = "JSON of another shape: a body"
+    UNSUPPORTED = "nothing that HTTP carries"
+
+
+class QueryField(Struct, frozen=True):
+    """One value, or several, that a query gives under a name."""
+
+    name: str
+    kind: Kind
+    finite: bool  # no NaN, no infinity: text can say them where JSON cannot
+
+
+def kind_of(hint: object) -> Kind:
+    """Say how HTTP carries values of a type."""
+    try:
+        return _kind(inspect.type_info(hint))
+    except (TypeError, NameError, NotImplementedError):
+        return Kind.UNSUPPORTED
+
+
+def query_field(name: str, hint: object) -> QueryField:
+    """Describe a parameter of kind SCALAR or REPEATED."""
+    info = inspect.type_info(hint)
+    return QueryField(name, _kind(info), _is_float(info))
+
+
+def query_fields(hint: object) -> list[QueryField]:
+    """Describe the fields of a type of kind OBJECT."""
+    info = _bare(inspect.type_info(hint))
+    if not isinstance(info, _OBJECTS):
+        return []
+    return [QueryField(f.encode_name, _kind(f.type), _is_float(f.type)) for f in info.fields]
+
+
+def unserialisable(hint: object) -> str | None:
+    """Return what of a type JSON cannot carry; None when it can be sent."""
+    try:
+        info = inspect.type_info(hint)
+    except (TypeError, NameError, NotImplementedError) as error:
+        return str(error)
+    for part in _walk(info, set()):
+        if isinstance(part, inspect.CustomType):
+            return f"{part.cls.__module__}.{part.cls.__qualname__}"
+    return None
+
+
+def _kind(info: inspect.Type) -> Kind:
+    info = _bare(info)
+    if isinstance(info, _SCALARS):
+        return Kind.SCALAR
+    if isinstance(info, _LISTS) and isinstance(_bare(info.item_type), _SCALARS):
+        return Kind.REPEATED
+    if any(isinstance(part, inspect.CustomType) for part in _walk(info, set())):
+        return Kind.UNSUPPORTED
+    if isinstance(info, _OBJECTS):
+        return Kind.OBJECT
+    if isinstance(info, (*_LISTS, inspect.DictType)):
+        return Kind.DOCUMENT
+    if isinstance(info, inspect.UnionType):
+        arms = [_bare(arm) for arm in info.types if not isinstance(arm, inspect.NoneType)]
+        if all(isinstance(arm, inspect.StructType) for arm in arms):
+            return Kind.DOCUMENT
+    return Kind.UNSUPPORTED
+
+
+def _bare(info: inspect.Type) -> inspect.Type:
+    """Strip metadata, and `| None`."""
+    while isinstance(info, inspect.Metadata):
+        info = info.type
+    if isinstance(info, inspect.UnionType):
+        arms = [arm for arm in info.types if not isinstance(arm, inspect.NoneType)]
+        if len(arms) == 1:
+            return _bare(arms[0])
+    return info
+
+
+def _is_float(info: inspect.Type) -> bool:
+    info = _bare(info)
+    if isinstance(info, _LISTS):
+        return _is_float(info.item_type)
+    return isinstance(info, inspect.FloatType | inspect.DecimalType)
+
+
+def _walk(info: inspect.Type, seen: set[int]) -> Iterator[inspect.Type]:
+    """All types that a type is made of, each once."""
+    if id(info) in seen:
+        return
+    seen.add(id(info))
+    yield info
+    for name in info.__struct_fields__:
+        value = getattr(info, name)
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, inspect.Field):
+                part = part.type
+            if isinstance(part, inspect.Type):
+                yield from _walk(part, seen)

@@ -1,0 +1,133 @@
+"""RFC 9457 answers: what a stranger is told when a request fails.
+
+`Refused` is raised here for requests that never reach their operation; `answer_to` translates any
+exception. Invariant: what the server did wrong is told by its code and trace id alone.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from msgspec import Struct, json
+
+from ringfence.errors import AppError, Fault, Invalid, RingfenceError
+from ringfence.tools.http.wire import Answer
+
+logger = logging.getLogger(__name__)
+PROBLEM_TYPE = (b"content-type", b"application/problem+json")
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """The body of every answer that is an error."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str = ""
+    trace_id: str = ""
+    errors: tuple[Fault, ...] = ()
+
+
+class Refused(Exception):
+    """A request that does not get as far as its operation.
+
+    Args:
+        status: Of the answer, 400 to 599.
+        code: Stable, for machines.
+        detail: For a person; shown to whoever sent the request.
+        errors: Every fault of the request.
+        headers: Of the answer, beside its type and length.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str = "",
+        *,
+        errors: Sequence[Fault] = (),
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(code)
+        self.answer = _answer(status, code, detail, errors=errors, headers=headers)
+
+
+def stopping() -> Answer:
+    """Return the answer to a request that the end of the process cuts off."""
+    return _answer(503, "stopping", headers=((b"connection", b"close"),))
+
+
+def answer_to(error: Exception, operation: str) -> Answer:
+    """Translate whatever a request raised into its answer.
+
+    Args:
+        error: Of any kind; one that is neither `Refused` nor a RingfenceError did not come
+            through the kernel, and is logged by its kind and place alone.
+        operation: What was being served, for the log.
+    """
+    match error:
+        case Refused():
+            return error.answer
+        case RingfenceError():
+            return _answer_to_ringfence(error)
+        case _:
+            logger.error("%s: %s", operation, _place(error))
+            return _answer(500, "internal")
+
+
+def _answer_to_ringfence(error: RingfenceError) -> Answer:
+    told = isinstance(error, AppError) and error.status < 500
+    return _answer(
+        error.status,
+        "internal" if error.status == 500 else error.code,
+        f"{error.message} {error.hint}".strip() if told else "",
+        trace_id=error.trace_id,
+        errors=error.faults if isinstance(error, Invalid) else (),
+        headers=_retry_after(error.retry_after_s),
+    )
+
+
+def _retry_after(seconds: float | None) -> tuple[tuple[bytes, bytes], ...]:
+    if seconds is None:
+        return ()
+    return ((b"retry-after", b"%d" % max(0, math.ceil(seconds))),)
+
+
+def _answer(
+    status: int,
+    code: str,
+    detail: str = "",
+    *,
+    trace_id: str = "",
+    errors: Sequence[Fault] = (),
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> Answer:
+    problem = Problem(
+        type="about:blank",
+        title=_title(status),
+        status=status,
+        code=code,
+        detail=detail,
+        trace_id=trace_id,
+        errors=tuple(errors),
+    )
+    return Answer(status, json.encode(problem), (PROBLEM_TYPE, *headers))
+
+
+def _title(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def _place(error: Exception) -> str:
+    """Kind and innermost place of an exception. Never its message, which may quote the request."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    return f"{type(error).__name__} at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

@@ -1,0 +1,228 @@
+"""The coroutine that serves a route: generated once for each shape, not for each route.
+
+A shape is where the arguments come from. Its source is put together from the lines below and
+executed once into a factory, which closes over one route's own parts. `Shapes` keeps the factories;
+`asgi.App` owns it.
+
+What is generated for `@post("/orders")` with one Struct reads
+
+    async def route(scope, receive, send, captures):
+        try:
+            message = await receive()
+            ...
+            try:
+                a0 = take0(content)
+                a0.__class__ = class0
+            except UNREADABLE as error:
+                raise refused(captures, {}, content, error) from None
+            result = await open_((a0,))
+            ...
+"""
+
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from msgspec import Struct, json
+
+from ringfence.errors import Fault
+from ringfence.kernel.ports import Endpoint
+from ringfence.tools.http.binding import (
+    UNREADABLE,
+    FromBody,
+    FromPath,
+    FromQuery,
+    FromWholeQuery,
+    Plan,
+    Request,
+)
+from ringfence.tools.http.body import expect_json, read_rest, too_long
+from ringfence.tools.http.problem import Refused, answer_to, stopping
+from ringfence.tools.http.query import Query, parse
+from ringfence.tools.http.wire import JSON_TYPE, Disconnected, Handle, Send
+
+_HEAD = """\
+async def route(scope, receive, send, captures):
+    query, content = NOTHING, b""
+    try:
+"""
+_QUERY = """\
+        if scope["query_string"]:
+            query = parse(scope["query_string"], max_query_params)
+"""
+_BODY = """\
+        message = await receive()
+        content = message.get("body", b"")
+        headers = scope["headers"]
+        if message.get("more_body", False) or message["type"] != "http.request":
+            content = await read_rest(content, message, receive, headers, max_body_bytes)
+        elif len(content) > max_body_bytes:
+            raise too_long(max_body_bytes)
+        if JSON_TYPE not in headers:
+            expect_json(headers, content)
+"""
+_TAIL = """\
+        result = await open_(({arguments}))
+        if result is None:
+            start = empty
+            content = b""
+        else:
+            content = encode(result)
+            start = {{
+                "type": "http.response.start",
+                "status": status,
+                "headers": [JSON_TYPE, (b"content-length", b"%d" % len(content))],
+            }}
+    except CancelledError:
+        await stopping().send_to(send)
+        raise
+    except Exception as error:  # contained: whatever a request raises becomes its answer
+        await fail(error, send)
+        return
+    await send(start)
+    await send({{"type": "http.response.body", "body": content}})
+"""
+_ARGUMENT = {
+    "text": ["a{n} = captures[{index}]"],
+    "path": ["a{n} = take{n}(captures[{index}])"],
+    "query": ["a{n} = take{n}(query)"],
+    "body": ["a{n} = take{n}(content)"],
+    "struct": ["a{n} = take{n}(content)", "a{n}.__class__ = class{n}"],
+}
+
+
+class Limits(Struct, frozen=True):
+    """What a request may be, at most."""
+
+    max_body_bytes: int = 1 << 20
+    max_target_bytes: int = 8 << 10
+    max_query_params: int = 100
+
+
+class _Source(Struct, frozen=True):
+    """Where one argument comes from; `index` counts captures."""
+
+    kind: str
+    index: int = 0
+
+
+Shape = tuple[_Source, ...]
+Factory = Callable[[dict[str, object]], Handle]
+
+
+def source_of(shape: Shape) -> str:
+    """Write the coroutine of a shape."""
+    kinds = {source.kind for source in shape}
+    text = _HEAD
+    if "query" in kinds:
+        text += _QUERY
+    if kinds & {"body", "struct"}:
+        text += _BODY
+    if shape:
+        text += "        try:\n"
+        for n, source in enumerate(shape):
+            for line in _ARGUMENT[source.kind]:
+                text += f"            {line.format(n=n, index=source.index)}\n"
+        text += "        except UNREADABLE as error:\n"
+        text += "            raise refused(captures, query, content, error) from None\n"
+    return text + _TAIL.format(arguments="".join(f"a{n}, " for n in range(len(shape))))
+
+
+class Shapes:
+    """Factories of coroutines, by shape."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._factories: dict[Shape, Factory] = {}
+        self._encode = json.Encoder().encode
+
+    def route(self, endpoint: Endpoint, plan: Plan, status: int) -> Handle:
+        """Return the coroutine function that serves one route.
+
+        Args:
+            endpoint: What it opens.
+            plan: Where the arguments come from.
+            status: Of a successful answer.
+        """
+        parts: dict[str, object] = {
+            "open_": endpoint.open,
+            "status": status,
+            "empty": _empty(status),
+            "refused": _refusing(plan),
+            "fail": _failing(endpoint.operation),
+        }
+        sources: list[_Source] = []
+        for n, argument in enumerate(plan.arguments):
+            parts[f"take{n}"] = argument.take
+            source = _Source("query")
+            match argument:
+                case FromPath():
+                    source = _Source("text" if argument.is_text else "path", argument.index)
+                case FromBody() if argument.is_struct:
+                    source = _Source("struct")
+                    parts[f"take{n}"] = argument.reader.decode
+                    parts[f"class{n}"] = argument.reader.declared
+                case FromBody():
+                    source = _Source("body")
+                case FromQuery() | FromWholeQuery():
+                    pass
+            sources.append(source)
+        return self._factory(tuple(sources), tuple(parts))(parts)
+
+    def _factory(self, shape: Shape, names: tuple[str, ...]) -> Factory:
+        factory = self._factories.get(shape)
+        if factory is None:
+            factory = self._factories[shape] = self._compile(shape, names)
+        return factory
+
+    def _compile(self, shape: Shape, names: tuple[str, ...]) -> Factory:
+        body = source_of(shape).replace("\n", "\n    ").rstrip()
+        text = f"def factory({', '.join(names)}):\n    {body}\n    return route\n"
+        namespace: dict[str, object] = {
+            "CancelledError": CancelledError,
+            "JSON_TYPE": JSON_TYPE,
+            "NOTHING": {},
+            "UNREADABLE": UNREADABLE,
+            "encode": self._encode,
+            "expect_json": expect_json,
+            "max_body_bytes": self._limits.max_body_bytes,
+            "max_query_params": self._limits.max_query_params,
+            "parse": parse,
+            "read_rest": read_rest,
+            "stopping": stopping,
+            "too_long": too_long,
+        }
+        exec(compile(text, "<ringfence http route>", "exec"), namespace)  # noqa: S102 - own text
+        factory = cast("Callable[..., Handle]", namespace["factory"])
+        return lambda parts: factory(**parts)
+
+
+def _empty(status: int) -> dict[str, object]:
+    """The start of an answer without a value: 204, or the status that its route asks for."""
+    if status in (200, 204):
+        return {"type": "http.response.start", "status": 204, "headers": []}
+    headers = [(b"content-length", b"0")]
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def _refusing(
+    plan: Plan,
+) -> Callable[[tuple[str, ...], Query, bytes, BaseException], Refused]:
+    def refused(
+        captures: tuple[str, ...], query: Query, content: bytes, error: BaseException
+    ) -> Refused:
+        request = Request(captures, query, content)
+        found: list[Fault] = []
+        for argument in plan.arguments:
+            found += argument.faults(request, error)
+        return Refused(422, "invalid", "the request does not fit", errors=found)
+
+    return refused
+
+
+def _failing(operation: str) -> Callable[[Exception, Send], Awaitable[None]]:
+    async def fail(error: Exception, send: Send) -> None:
+        if not isinstance(error, Disconnected):
+            await answer_to(error, operation).send_to(send)
+
+    return fail

@@ -1,0 +1,55 @@
+"""The paths that Ringfence itself answers: `/health/live`, `/health/ready`, `/openapi.json`.
+
+Strangers read these, so they say which state the application is in and never why.
+"""
+
+from collections.abc import Callable
+
+from msgspec import json
+
+from ringfence.kernel.ports import Health
+from ringfence.tools.http.wire import JSON_TYPE, Answer, Handle, Receive, Scope, Send
+
+LIVE = "/health/live"
+READY = "/health/ready"
+OPENAPI = "/openapi.json"
+PATHS = (LIVE, READY, OPENAPI)
+
+_FRESH = (JSON_TYPE, (b"cache-control", b"no-store"))
+
+
+def handles(health: Callable[[], Health], describe: Callable[[], bytes]) -> dict[str, Handle]:
+    """Return what answers GET on each of `PATHS`.
+
+    Args:
+        health: The state of the whole application, now.
+        describe: The OpenAPI document; called once, when it is first asked for.
+    """
+    described: list[Answer] = []
+
+    def live() -> Answer:
+        return _status(200, "live")
+
+    def ready() -> Answer:
+        state = health().state
+        return _status(200 if state in ("ready", "degraded") else 503, state)
+
+    def openapi() -> Answer:
+        if not described:
+            described.append(Answer(200, describe(), (JSON_TYPE,)))
+        return described[0]
+
+    return {LIVE: answering(live), READY: answering(ready), OPENAPI: answering(openapi)}
+
+
+def answering(make: Callable[[], Answer]) -> Handle:
+    """Return a handle that sends what `make` returns, whatever the request says."""
+
+    async def handle(scope: Scope, receive: Receive, send: Send, captures: tuple[str, ...]) -> None:
+        await make().send_to(send)
+
+    return handle
+
+
+def _status(status: int, state: str) -> Answer:
+    return Answer(status, json.encode({"status": state}), _FRESH)

@@ -1,0 +1,68 @@
+"""The parts of ASGI that this tool uses, as types: a scope, its messages, and an answer.
+
+An `Answer` is a whole response in memory. Used by everything here that talks to a server.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import NotRequired, Required, TypedDict
+
+from msgspec import Struct
+
+Headers = list[tuple[bytes, bytes]]
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+class Scope(TypedDict):
+    """One request, as the server describes it."""
+
+    type: str
+    method: str
+    path: str
+    query_string: bytes
+    headers: Headers
+    raw_path: NotRequired[bytes]
+    root_path: NotRequired[str]
+
+
+class Message(TypedDict, total=False):
+    """One step of a request or of its answer."""
+
+    type: Required[str]
+    status: int
+    headers: Headers
+    body: bytes
+    more_body: bool
+
+
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Handle = Callable[[Scope, Receive, Send, tuple[str, ...]], Awaitable[None]]
+
+
+class Disconnected(Exception):
+    """The client went away before its request was complete; nobody is left to answer."""
+
+
+class Answer(Struct, frozen=True):
+    """A whole response."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    async def send_to(self, send: Send) -> None:
+        """Send it."""
+        headers = [*self.headers, (b"content-length", b"%d" % len(self.body))]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def bodiless(send: Send) -> Send:
+    """Return a `send` that leaves bodies out: how HEAD is answered by what answers GET."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_head
