@@ -7,6 +7,7 @@ answered. Any answer but a 200 or 201 ends it with an error.
 import asyncio
 import sys
 import time
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -71,7 +72,7 @@ async def load(port: int, seconds: float, request: bytes) -> int:
     all_ended = [loop.create_future() for _ in range(CONNECTIONS)]
     for ended in all_ended:
         await loop.create_connection(
-            lambda ended=ended: Connection(request, stop_at, ended), "127.0.0.1", port
+            partial(Connection, request, stop_at, ended), "127.0.0.1", port
         )
     async with asyncio.timeout(seconds + PATIENCE_S):
         return sum(await asyncio.gather(*all_ended))

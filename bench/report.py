@@ -1,4 +1,4 @@
-"""One row for each number, a verdict where a limit is set, a table for people, JSON for machines."""
+"""A row for each number, a verdict where a limit is set; a table for people, JSON for machines."""
 
 import json
 import platform

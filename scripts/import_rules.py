@@ -18,8 +18,9 @@ def _within(module: str, package: str) -> bool:
 class OnlyContract(Contract):
     """Direct imports of the source modules stay within a positive list."""
 
-    source_modules = fields.SetField(subfield=fields.StringField())
-    allowed_modules = fields.SetField(subfield=fields.StringField())
+    # A contract's fields are parsed into values before `check` is called.
+    source_modules: set[str] = fields.SetField(subfield=fields.StringField())  # type: ignore[assignment]
+    allowed_modules: set[str] = fields.SetField(subfield=fields.StringField())  # type: ignore[assignment]
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """Find each direct import that the list does not name."""

@@ -1,0 +1,49 @@
+"""Measure everything, print a table, write `bench/results/latest.json`: `python -m bench.run`.
+
+`--only calls,tools,starting,web,peers` takes a part; `--strict` fails where a limit is passed.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+import uvloop
+
+from bench import calls, report, starting, web
+from bench.measure import ROOT, NotMeasured
+
+Part = Callable[[], Iterable[report.Row]]
+PARTS: dict[str, Part] = {
+    "calls": lambda: uvloop.run(calls.rows()),
+    "tools": lambda: uvloop.run(calls.tool_rows()),
+    "peers": calls.peer_rows,
+    "starting": starting.rows,
+    "web": web.rows,
+}
+RESULTS = ROOT / "bench" / "results" / "latest.json"
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", default=",".join(PARTS), help="parts to measure")
+    parser.add_argument("--strict", action="store_true", help="fail where a limit is passed")
+    chosen = parser.parse_args(arguments)
+    rows: list[report.Row] = []
+    missing: list[str] = []
+    for name in chosen.only.split(","):
+        started = time.monotonic()
+        try:
+            rows.extend(PARTS[name]())
+        except NotMeasured as reason:
+            missing.append(f"{name}: {reason}")
+        print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+    report.write(RESULTS, rows, missing)
+    print(report.table(rows))
+    for line in missing:
+        print(f"not measured: {line}")
+    return int(bool(missing) or (chosen.strict and any(row.broken for row in rows)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
