@@ -33,7 +33,7 @@ check: $(VENV)/.ready-dev
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings >$(VENV)/pyright.txt \
 		|| { cat $(VENV)/pyright.txt; exit 1; }
 	@echo "imports"
-	@$(BIN)/lint-imports >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
+	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
 	@echo "snippets"
 	@$(BIN)/python scripts/readme_snippets.py README.md docs/*.md
 
@@ -41,7 +41,7 @@ bench: $(VENV)/.ready $(PEER)/.ready
 	@$(BIN)/python -m bench.run $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(PEER) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEER) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf bench/results dist apps/shop/data apps/shop/.ringfence
 	find src apps tests bench scripts typing_tests -name __pycache__ -prune -exec rm -rf {} +
 

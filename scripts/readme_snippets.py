@@ -36,14 +36,15 @@ def execute(line: str, shown: str, folder: Path, running: list[subprocess.Popen[
     """Run one command in `folder` until it ends, or, in the background, until it shows enough."""
     output = folder / f".printed-{len(running)}"
     background = line.endswith("&")
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", line.removesuffix("&")],
-        cwd=folder,
-        env={**os.environ, "PATH": SEARCH, "PYTHONUNBUFFERED": "1"},
-        stdout=output.open("wb"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    with output.open("wb") as sink:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", line.removesuffix("&")],
+            cwd=folder,
+            env={**os.environ, "PATH": SEARCH, "PYTHONUNBUFFERED": "1"},
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     running.append(process)
     give_up_at = time.monotonic() + PATIENCE_S
     while process.poll() is None and time.monotonic() < give_up_at:
