@@ -1,0 +1,1 @@
+"""Where records go: standard error, or a list in memory."""
