@@ -112,10 +112,10 @@ def split(text: str) -> Iterator[Command]:
                 continue
             start = token.start
         words.append(token.keyword or token.text)
-        end = token.start + len(token.text)
         if token.text == ";" and (not _is_trigger(words) or words[-3:-1] == [";", "END"]):
-            yield Command(text[start : end - 1], text.count("\n", 0, start) + 1)
+            yield Command(text[start:end], text.count("\n", 0, start) + 1)
             start, words = None, []
+        end = token.start + len(token.text)
     if start is not None:
         yield Command(text[start:end], text.count("\n", 0, start) + 1)
 

@@ -22,7 +22,7 @@ from ringfence.tools.db.contract import (
     TransactionEnded,
     WrongTask,
 )
-from ringfence.tools.db.rows import Answer, all_rows, changed_rows, first_row, first_value
+from ringfence.tools.db.rows import Answer, Shapes
 from ringfence.tools.db.sql import Kind, Statement, Statements
 
 T = TypeVar("T")
@@ -84,22 +84,29 @@ class Handles:
         self._engine = engine
         self._open: set[Unit] = set()
         self._domains: dict[str, Statements] = {}
+        self._shapes = Shapes()
 
     def handle(self, grant: Grant) -> Database:
         """Return the `Database` of one plugin."""
         statements = self._domains.setdefault(grant.domain, Statements(grant.domain))
-        return Handle(self._engine, grant, statements, self._open)
+        return Handle(self._engine, grant, statements, self._shapes, self._open)
 
 
 class Handle:
     """The `Database` of one plugin."""
 
     def __init__(
-        self, engine: Engine, grant: Grant, statements: Statements, units: "set[Unit]"
+        self,
+        engine: Engine,
+        grant: Grant,
+        statements: Statements,
+        shapes: Shapes,
+        units: "set[Unit]",
     ) -> None:
         self.engine = engine
         self.grant = grant
         self.statements = statements
+        self.shapes = shapes
         self.units = units
 
     @overload
@@ -111,7 +118,7 @@ class Handle:
     async def fetch_all(
         self, sql: str, *params: object, into: type[T] | None = None
     ) -> list[Row] | list[T]:
-        return await self._run(sql, params, all_rows, into)
+        return await self._run(sql, params, self.shapes.all_rows, into)
 
     @overload
     async def fetch_one(self, sql: str, *params: object) -> Row | None: ...
@@ -122,7 +129,7 @@ class Handle:
     async def fetch_one(
         self, sql: str, *params: object, into: type[T] | None = None
     ) -> Row | T | None:
-        return await self._run(sql, params, first_row, into)
+        return await self._run(sql, params, self.shapes.first_row, into)
 
     @overload
     async def fetch_value(self, sql: str, *params: object) -> object: ...
@@ -133,10 +140,10 @@ class Handle:
     async def fetch_value(
         self, sql: str, *params: object, into: type[T] | None = None
     ) -> object | T:
-        return await self._run(sql, params, first_value, into)
+        return await self._run(sql, params, self.shapes.first_value, into)
 
     async def execute(self, sql: str, *params: object) -> int:
-        return await self._run(sql, params, changed_rows, None)
+        return await self._run(sql, params, self.shapes.changed, None)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         return Block(self)
@@ -198,7 +205,7 @@ class Unit:
     async def fetch_all(
         self, sql: str, *params: object, into: type[T] | None = None
     ) -> list[Row] | list[T]:
-        return await self._run(sql, params, all_rows, into)
+        return await self._run(sql, params, self.handle.shapes.all_rows, into)
 
     @overload
     async def fetch_one(self, sql: str, *params: object) -> Row | None: ...
@@ -209,7 +216,7 @@ class Unit:
     async def fetch_one(
         self, sql: str, *params: object, into: type[T] | None = None
     ) -> Row | T | None:
-        return await self._run(sql, params, first_row, into)
+        return await self._run(sql, params, self.handle.shapes.first_row, into)
 
     @overload
     async def fetch_value(self, sql: str, *params: object) -> object: ...
@@ -220,10 +227,10 @@ class Unit:
     async def fetch_value(
         self, sql: str, *params: object, into: type[T] | None = None
     ) -> object | T:
-        return await self._run(sql, params, first_value, into)
+        return await self._run(sql, params, self.handle.shapes.first_value, into)
 
     async def execute(self, sql: str, *params: object) -> int:
-        return await self._run(sql, params, changed_rows, None)
+        return await self._run(sql, params, self.handle.shapes.changed, None)
 
     async def _run(self, sql: str, params: Params, shape: Shape[T, R], into: T) -> R:
         self.use()

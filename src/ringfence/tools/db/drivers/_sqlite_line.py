@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter, thread_time
 from uuid import UUID
 
-from ringfence.errors import ToolError
+from ringfence.errors import ToolError, ToolUnavailable
 from ringfence.tools.db.contract import (
     Busy,
     CheckViolation,
@@ -217,6 +217,8 @@ def translated(error: sqlite3.Error, subject: str) -> ToolError:
             hint="Try again; if it lasts, find who has the file open.",
             retry_after_s=1.0,
         )
+    if name == "SQLITE_INTERRUPT":
+        return ToolUnavailable("it was interrupted, because the database stops.", subject=subject)
     if name.startswith(_STORAGE):
         return StorageFailure(f"the storage failed ({name}: {text}).", subject=subject)
     return QueryError(f"{text}.", subject=subject)

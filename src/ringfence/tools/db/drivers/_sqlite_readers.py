@@ -20,7 +20,7 @@ from ringfence.tools.db.drivers._sqlite_line import (
     run_on_thread,
     translated,
 )
-from ringfence.tools.db.drivers._worker import Worker
+from ringfence.tools.db.drivers._worker import Job, Worker
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.service import Params
 from ringfence.tools.db.sql import Pace, Statement
@@ -31,6 +31,7 @@ class Reader:
 
     def __init__(self, path: Path, number: int, busy_timeout_s: float) -> None:
         self.worker = Worker(f"ringfence-db-reader-{number}")
+        self.job: Job[Answer] | None = None
         self._path = path
         self._busy_timeout_s = busy_timeout_s
         self._line: sqlite3.Connection | None = None
@@ -97,7 +98,7 @@ class Readers:
     async def _read_on_thread(self, statement: Statement, values: Params) -> Answer:
         reader = await self._borrow()
         try:
-            job = reader.worker.submit(lambda: reader.read(statement, values))
+            job = reader.job = reader.worker.submit(lambda: reader.read(statement, values))
             return await job.wait_or_stop(reader.interrupt)
         finally:
             self._give_back(reader)
@@ -134,5 +135,6 @@ class Readers:
             if not waiter.done():
                 waiter.set_exception(reason)
         for reader in self.all:
-            reader.interrupt()
+            if reader.job is not None:
+                reader.job.insist(reader.interrupt)
         self.line.close()

@@ -73,14 +73,15 @@ class Job(Generic[R]):
         except asyncio.CancelledError:
             if not self.done:
                 self.dropped = True
-                self._stop(stop)
+                self.insist(stop)
                 await self.outcome()
             raise
 
-    def _stop(self, stop: Callable[[], None]) -> None:
+    def insist(self, stop: Callable[[], None]) -> None:
+        """Call `stop` again and again until the job is done."""
         if not self.done:
             stop()
-            self._loop.call_later(_AGAIN_S, self._stop, stop)
+            self._loop.call_later(_AGAIN_S, self.insist, stop)
 
 
 class Worker:

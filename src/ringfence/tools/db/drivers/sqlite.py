@@ -32,7 +32,7 @@ from ringfence.tools.db.sql import Statement
 STOP_S = 5.0
 
 
-class Settings(Struct, frozen=True):
+class Config(Struct, frozen=True):
     """The keys of `[tools.db]`.
 
     Args:
@@ -49,10 +49,10 @@ class Settings(Struct, frozen=True):
 class Driver:
     """SQLite behind the contract of `db`."""
 
-    Config: ClassVar[type[Struct]] = Settings
+    Config: ClassVar[type[Struct]] = Config
 
     def __init__(self, config: Struct, env: ToolEnv) -> None:
-        assert isinstance(config, Settings)
+        assert isinstance(config, Config)
         self._config = config
         self._env = env
         self._handles = Handles(self)

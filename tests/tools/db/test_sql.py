@@ -1,0 +1,127 @@
+"""Statements are split, rewritten and refused by what they say, never by what they quote."""
+
+import sqlite3
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringfence.tools.db import QueryError
+from ringfence.tools.db.sql import Kind, Statements, prepare, tokens
+
+LETTERS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+QUOTED = st.one_of(
+    LETTERS.map(lambda text: "'" + text.replace("'", "''") + "'"),
+    LETTERS.map(lambda text: '"' + text.replace('"', '""') + '"'),
+    LETTERS.map(lambda text: "`" + text.replace("`", "``") + "`"),
+    LETTERS.map(lambda text: "[" + text.replace("]", "") + "]"),
+    LETTERS.map(lambda text: "--" + text.replace("\n", "") + "\n"),
+    LETTERS.map(lambda text: "/*" + text.replace("*/", "") + " */"),
+)
+PLAIN = st.sampled_from(
+    ["a", "a$1", "x1", "7", "+", "(", ")", ",", " ", "\n", "é$2", "||", ".", "/"]
+)
+PARAMETER = st.just("$")
+
+
+@given(st.text())
+def test_no_text_is_lost(sql: str) -> None:
+    """The tokens of any text, put together, are the text."""
+    assert "".join(token.text for token in tokens(sql)) == sql
+
+
+@given(st.lists(st.one_of(QUOTED, PLAIN, PARAMETER), max_size=20))
+def test_only_parameters_are_rewritten(pieces: list[str]) -> None:
+    """Whatever surrounds them, `$n` becomes `?n`, and nothing else changes."""
+    count = 0
+    written, expected = "SELECT ", "SELECT "
+    for piece in pieces:
+        if piece == "$":
+            count += 1
+            written += f" ${count} "
+            expected += f" ?{count} "
+        else:
+            written += f" {piece} "
+            expected += f" {piece} "
+    statement = prepare(written)
+    assert statement.text == expected
+    assert statement.parameters == count
+
+
+@given(st.permutations([1, 2, 3, 4]), st.lists(LETTERS, min_size=4, max_size=4))
+def test_sqlite_binds_by_number(order: list[int], values: list[str]) -> None:
+    """What SQLite answers is the values in the order in which the statement names them."""
+    listed = ", ".join(f"${n} /* $9 ' */, '$1'" for n in order)
+    statement = prepare(f"SELECT {listed}")
+    with sqlite3.connect(":memory:") as line:
+        found = line.execute(statement.text, values).fetchone()
+    line.close()
+    assert list(found[::2]) == [values[n - 1] for n in order]
+    assert set(found[1::2]) == {"$1"}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT ?",
+        "SELECT ?1",
+        "SELECT :name",
+        "SELECT @name",
+        "SELECT $name",
+        "SELECT $1a",
+        "SELECT $0",
+        "SELECT $1, $3",
+        "SELECT $40000",
+        "SELECT $" + "9" * 5000,
+        "SELECT 1;;SELECT 2",
+        "PRAGMA foreign_keys = OFF",
+        "ATTACH 'x' AS y",
+        "VACUUM",
+        "VACUUM INTO 'x'",
+        "WITH a AS (SELECT 1)",
+        "END",
+        "savepoint a",
+        "/* SELECT */ BEGIN",
+        ";",
+    ],
+)
+def test_what_does_not_belong_is_refused(sql: str) -> None:
+    """Other placeholders, gaps, several statements, and what only looks like a statement."""
+    with pytest.raises(QueryError):
+        Statements("orders").of(sql)
+
+
+@pytest.mark.parametrize(
+    "sql,kind",
+    [
+        ("select 1", Kind.READ),
+        ("/* x */ -- y\n  Values (1)", Kind.READ),
+        ("SELECT ';' ;  -- the end", Kind.READ),
+        ("WITH a(b) AS (SELECT 1), c AS (SELECT 2) SELECT * FROM a", Kind.READ),
+        ("WITH a AS (SELECT 'delete') INSERT INTO t SELECT * FROM a", Kind.WRITE),
+        ("with a as (select 1) delete from t", Kind.WRITE),
+        ("REPLACE INTO t VALUES (1)", Kind.WRITE),
+        ("EXPLAIN QUERY PLAN DELETE FROM t", Kind.READ),
+    ],
+)
+def test_kind_is_read_from_the_statement(sql: str, kind: Kind) -> None:
+    """Comments, case and common table expressions do not hide what a statement does."""
+    assert Statements("orders").of(sql).kind is kind
+
+
+def test_each_domain_has_statements_of_its_own() -> None:
+    """The same text is another statement in another domain, and prepared once in each."""
+    orders, billing = Statements("orders"), Statements("billing")
+    assert orders.of("SELECT 1") is orders.of("SELECT 1")
+    assert orders.of("SELECT 1").text == "/* orders */ SELECT 1"
+    assert billing.of("SELECT 1").text == "/* billing */ SELECT 1"
+
+
+def test_built_statements_do_not_fill_the_memory() -> None:
+    """Of ever new texts only the latest are remembered."""
+    statements = Statements("orders")
+    first = statements.of("SELECT 0")
+    for number in range(2000):
+        statements.of(f"SELECT {number}")
+    assert statements.of("SELECT 1999") is statements.of("SELECT 1999")
+    assert statements.of("SELECT 0") is not first
