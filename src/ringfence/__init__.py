@@ -1,0 +1,46 @@
+"""Ringfence: write each feature as one file, and a kernel keeps it from breaking the others.
+
+The author's vocabulary, and all of it. Tools are imported from `ringfence.tools.<name>`, the rest
+of the error tree from `ringfence.errors`.
+"""
+
+from ringfence.errors import (
+    AppError,
+    Conflict,
+    DeadlineExceeded,
+    Forbidden,
+    Invalid,
+    NotFound,
+    PluginQuarantined,
+    RingfenceError,
+    ToolUnavailable,
+    TooMany,
+    Unauthenticated,
+)
+from ringfence.kernel.context import Budget, Context, Principal
+from ringfence.kernel.plugin import Plugin, requires, service
+from ringfence.kernel.waiting import wait
+from ringfence.settings import Secret, Settings
+
+__all__ = [
+    "AppError",
+    "Budget",
+    "Conflict",
+    "Context",
+    "DeadlineExceeded",
+    "Forbidden",
+    "Invalid",
+    "NotFound",
+    "Plugin",
+    "PluginQuarantined",
+    "Principal",
+    "RingfenceError",
+    "Secret",
+    "Settings",
+    "ToolUnavailable",
+    "TooMany",
+    "Unauthenticated",
+    "requires",
+    "service",
+    "wait",
+]

@@ -1,0 +1,437 @@
+"""The one place that wires: configuration, drivers and kernel become a running application.
+
+`boot` starts one, `serve` keeps it until a signal, `check` only looks. Used by `cli`, `testing` and
+whoever embeds an application; the kernel decides in what order things happen, this module which.
+"""
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from types import FrameType
+from typing import cast
+
+from msgspec import Struct
+
+from ringfence import config as configuration
+from ringfence.config import Config, KernelLimits
+from ringfence.settings import Settings
+from ringfence.control import ControlServer
+from ringfence.errors import Finding, StartRefused
+from ringfence.kernel import boot as kernel
+from ringfence.kernel import guard, loader
+from ringfence.kernel.bind import within
+from ringfence.kernel.call import Gate, Opener, arguments, opener, plain_call
+from ringfence.kernel.context import Budget, Context, Principal
+from ringfence.kernel.fused import fused_call
+from ringfence.kernel.manifest import Manifest
+from ringfence.kernel.payload import did_you_mean
+from ringfence.kernel.ports import Clock, Driver, Grant, Health, ToolEnv, ToolSpec
+from ringfence.kernel.proxy import ToolState
+from ringfence.kernel.registry import Registry
+from ringfence.kernel.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
+from ringfence.kernel.scope import scope_tasks
+from ringfence.kernel.threads import Pool
+from ringfence.kernel.waiting import serve as serve_job
+
+BUILT_IN = ("clock", "db", "http", "log")
+ALWAYS = ("log", "http")  # beside the clock: an application can be looked at and says what it does
+
+
+class Tools:
+    """The tools that an application can use: built in, its own, or of an installed package."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.known: dict[str, ToolSpec] = {}
+        self.request_values: dict[type, tuple[str, str]] = {}
+        for name in BUILT_IN:
+            self._add(_announced(f"ringfence.tools.{name}"))
+        packaged = {table.tool for table in config.tools.values()} - set(BUILT_IN)
+        for entry in entry_points(group="ringfence.tools"):
+            if entry.name in packaged:
+                self._add(_announced(entry.value))
+
+    def know(self, contract: type) -> None:
+        """Learn of a tool from its contract, as a plugin imports it."""
+        if getattr(contract, "__ringfence_tool__", "") not in self.known:
+            self._add(_announced(contract.__module__.rpartition(".")[0]))
+
+    def _add(self, spec: ToolSpec) -> None:
+        self.known[spec.name] = spec
+        for kind, operation in spec.request_values.items():
+            self.request_values[kind] = (spec.name, operation)
+
+    def instance_for(self, tool: str, field: str) -> str:
+        """Of several instances of a tool the field's name picks one; else the tool's own name."""
+        named = self.config.tools.get(field)
+        return field if named is not None and named.tool == tool else tool
+
+    def driver(self, instance: str, env: ToolEnv) -> Driver:
+        """Make the driver that the configuration chooses for an instance."""
+        table = self.config.tool(instance)
+        spec = self.known.get(table.tool)
+        if spec is None:
+            hint = did_you_mean(table.tool, sorted(self.known))
+            raise self._refused(instance, f"no tool is called {table.tool!r}{hint}")
+        name = table.driver or spec.default_driver
+        try:
+            module = importlib.import_module(f"{spec.package}.drivers.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{spec.package}.drivers.{name}":
+                said = f"driver {name!r} needs {error.name}, which is not installed"
+                raise self._refused(instance, said) from error
+            raise self._refused(instance, f"tool {spec.name} has no driver {name!r}") from error
+        driver: Driver = module.Driver(
+            configuration.tool_options(table, module.Driver.Config), env
+        )
+        return driver
+
+    def _refused(self, instance: str, message: str) -> StartRefused:
+        finding = Finding(configuration.FILE, 0, "unknown-tool", f"tools.{instance}: {message}")
+        return StartRefused(f"{self.config.name} does not start: 1 finding.", findings=[finding])
+
+
+def _announced(package: str) -> ToolSpec:
+    spec = importlib.import_module(package).SPEC
+    assert isinstance(spec, ToolSpec)
+    return spec
+
+
+class Wires:
+    """What the kernel's boot asks for, answered from one application's configuration."""
+
+    def __init__(self, config: Config, *, strict: bool = False, state: Path | None = None) -> None:
+        self.config = config
+        self.name = config.name
+        self.root = config.root
+        self.strict = strict
+        self.limits: KernelLimits = config.kernel
+        self.tools = Tools(config)
+        self.request_values: Mapping[type, tuple[str, str]] = self.tools.request_values
+        self.state = state or config.root / ".ringfence"
+        self.running: kernel.Running | None = None
+        self.stopping = False
+        # The clock comes first: every other driver is given it.
+        self.clock_driver = self.tools.driver("clock", self._env("clock", cast(Clock, None)))
+        grant = Grant(plugin="kernel", domain="", instance="clock")
+        self.clock = cast(Clock, self.clock_driver.handle(grant))
+        self.pool = Pool(config.kernel.threads, serve_job)
+        self.gate = Gate(
+            clock=self.clock,
+            registry=Registry(),
+            budget=config.budget("default"),
+            spans=deque(maxlen=config.kernel.spans),
+            make_call=fused_call if config.kernel.call_path == "fused" else plain_call,
+        )
+
+    def specs(self) -> Sequence[ToolSpec]:
+        return list(self.tools.known.values())
+
+    def know(self, contract: type) -> None:
+        self.tools.know(contract)
+
+    def instance_for(self, tool: str, field: str) -> str:
+        return self.tools.instance_for(tool, field)
+
+    def instances(self, wanted: Sequence[str]) -> Mapping[str, Driver]:
+        """Make the clock, the log, what plugins ask for, and last what lets work in."""
+        names = ["log", *(n for n in wanted if n not in ("clock", *ALWAYS)), "http"]
+        made = {name: self.tools.driver(name, self._env(name, self.clock)) for name in names}
+        return {"clock": self.clock_driver, **made}
+
+    def settings(self, wanted: type[Struct]) -> Struct:
+        assert issubclass(wanted, Settings)
+        return configuration.section(self.config, wanted)
+
+    def budget(self, ingress: str) -> Budget:
+        return self.config.budget(ingress)
+
+    def health(self) -> Health:
+        """Return the state of the whole application, with the reasons for whoever may know."""
+        if self.running is None:
+            return Health("starting")
+        lost = [q.finding.message for q in self.running.lost.values()]
+        dead = [f"tool {s.instance} is dead" for s in self.running.states.values() if s.refusal]
+        if self.stopping:
+            return Health("stopping", (*lost, *dead))
+        return Health("degraded" if lost or dead else "ready", (*lost, *dead))
+
+    def _env(self, instance: str, clock: Clock) -> ToolEnv:
+        domains = self.root / "domains"
+        return ToolEnv(
+            app=self.name,
+            instance=instance,
+            root=self.root,
+            state=self.state,
+            clock=clock,
+            domains={p.name: p for p in sorted(domains.iterdir()) if p.is_dir()},
+            health=self.health,
+        )
+
+
+class Application:
+    """A running application, seen from outside its features."""
+
+    def __init__(self, wires: Wires, running: kernel.Running) -> None:
+        self._wires = wires
+        self._running = running
+        self._started_at = wires.clock.monotonic()
+        self._openers: dict[str, Opener] = {}
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._running.manifest
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What is wrong with it, contained for now: quarantined plugins and their reasons."""
+        lost = (q.finding for q in self._running.lost.values())
+        return sorted({*self.manifest.findings, *lost})
+
+    @property
+    def spans(self) -> Sequence[Span]:
+        """The contexts that have ended, oldest first, as many as are kept."""
+        return [self._span(ctx) for ctx in list(self._wires.gate.spans)]
+
+    @property
+    def health(self) -> Health:
+        """The state of the whole application, with its reasons."""
+        return self._wires.health()
+
+    def driver(self, instance: str) -> Driver:
+        """Return the driver behind a tool's instance; raises KeyError where there is none."""
+        return self._running.drivers[instance]
+
+    async def call(
+        self,
+        name: str,
+        payload: Mapping[str, object],
+        principal: Principal | None = None,
+        origin: str = "call",
+    ) -> object:
+        """Call a service from outside, in a new root context; return what the provider returned.
+
+        Raises:
+            NoSuchService: No plugin provides `name`.
+            Invalid: The payload does not fit; `faults` lists every fault.
+            RingfenceError: Whatever the call ended with, its trace id set.
+        """
+        gate = self._wires.gate
+        entry = gate.registry.get(name)
+        if entry.declared is None and entry.refusal is not None:
+            raise entry.refusal()
+        args = arguments(entry, payload)
+        way_in = self._openers.get(name)
+        if way_in is None:
+            budget = within(self._wires.budget(origin), entry.budget)
+            way_in = self._openers[name] = opener(gate, entry, budget, f"{origin} {name}")
+        tenant = principal.tenant if principal else None
+        return await way_in(args, principal, tenant)
+
+    def trace(self, wanted: str) -> list[Span]:
+        """Return the spans of a trace, by its id, a span's id, or the unambiguous start of one."""
+        spans = self.spans
+        traces = {
+            s.trace_id
+            for s in spans
+            if s.trace_id.startswith(wanted) or s.span_id.startswith(wanted)
+        }
+        if len(traces) != 1:
+            return []
+        return sorted((s for s in spans if s.trace_id in traces), key=lambda s: s.started_at)
+
+    def status(self) -> Status:
+        """Return the state of the application, of every plugin and of every tool."""
+        health = self._wires.health()
+        return Status(
+            app=self._wires.name,
+            state=health.state,
+            reasons=list(health.reasons),
+            pid=os.getpid(),
+            version=version("ringfence"),
+            uptime_s=self._wires.clock.monotonic() - self._started_at,
+            domains=self._domains(),
+            tools=[self._tool_status(name, state) for name, state in self._running.states.items()],
+        )
+
+    def _domains(self) -> list[DomainStatus]:
+        plugins: dict[str, list[PluginStatus]] = {}
+        lost = self._running.lost
+        for place in self._running.seats:
+            if place.facts.id not in lost:
+                status = PluginStatus(place.facts.id, "serving", "")
+                plugins.setdefault(place.facts.domain, []).append(status)
+        for gone in lost.values():
+            status = PluginStatus(gone.id, "quarantined", str(gone.finding))
+            plugins.setdefault(gone.domain, []).append(status)
+        return [
+            DomainStatus(name, sorted(found, key=lambda p: p.id))
+            for name, found in sorted(plugins.items())
+        ]
+
+    def _tool_status(self, instance: str, state: ToolState) -> ToolStatus:
+        table = self._wires.config.tool(instance)
+        driver = table.driver or self._wires.tools.known[table.tool].default_driver
+        refusal = state.refusal() if state.refusal else None
+        word = "dead" if refusal else "healthy"
+        return ToolStatus(instance, table.tool, driver, word, state.reason)
+
+    def _span(self, ctx: Context) -> Span:
+        clock = self._wires.clock
+        ago = timedelta(seconds=clock.monotonic() - ctx.started_at)
+        return Span(
+            trace_id=ctx.trace_id,
+            span_id=ctx.span_id,
+            parent_span_id=ctx.parent.span_id if ctx.parent else "",
+            path=ctx.path,
+            operation=ctx.operation,
+            plugin=ctx.plugin,
+            origin=ctx.origin,
+            started_at=clock.now() - ago,
+            duration_s=ctx.ended_at - ctx.started_at,
+            queries=ctx.queries,
+            failure=ctx.failure,
+        )
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """Where it can be reached."""
+        return tuple(getattr(self._running.drivers.get("http"), "addresses", ()))
+
+    @property
+    def stop_limit_s(self) -> float:
+        """Seconds after which a stop is given up: the drain, and a few hooks that hang."""
+        limits = self._wires.limits
+        return limits.drain_timeout + 3 * limits.stop_timeout
+
+    async def stop(self) -> None:
+        """Drain and stop: ingress first, tools last, each step within its deadline."""
+        self._wires.stopping = True
+        await self._running.stop()
+
+
+async def boot(config: Config, *, strict: bool = False, state: Path | None = None) -> Application:
+    """Start an application on the running event loop.
+
+    Raises:
+        BootError: It does not start; `findings` lists everything that is wrong with it.
+        StartRefused: Configuration, a port or a migration prevents the start.
+    """
+    wires = Wires(config, strict=strict, state=state)
+    scope_tasks(asyncio.get_running_loop())
+    wires.running = await kernel.start(wires)
+    return Application(wires, wires.running)
+
+
+def check(root: Path) -> list[Finding]:
+    """List everything that is wrong with an application, importing it but starting nothing.
+
+    Raises:
+        StartRefused: There is no application at `root`, or its configuration is wrong.
+    """
+    wires = Wires(load(root, {}))
+    sources = loader.read_sources(loader.discover(wires.root))
+    territory = loader.claim(wires.name, sources)
+    try:
+        limit = wires.limits.import_timeout
+        modules = loader.import_features(sources, territory, limit)
+        manifest = kernel.declare(modules, wires)
+        return kernel.findings(manifest, modules, wires)
+    finally:
+        guard.remove(territory)
+
+
+def load(root: Path, overrides: Mapping[str, object]) -> Config:
+    """Read the configuration of the application in the folder `root`."""
+    if not (root / "domains").is_dir():
+        what = "has no domains/ folder" if root.is_dir() else "is no folder"
+        raise StartRefused(
+            f"{root}: it {what}; expected an application: a folder with domains/<domain>/"
+            "<feature>.py in it."
+        )
+    return configuration.load(root, overrides=overrides)
+
+
+async def serve(
+    root: Path,
+    *,
+    overrides: Mapping[str, object],
+    strict: bool,
+    announce: Callable[[str], None],
+) -> int:
+    """Run an application until SIGTERM or SIGINT; return the exit code of the process.
+
+    The first signal drains; a second one ends the process at once, and so does a drain that takes
+    longer than all of its deadlines together.
+    """
+    async with AsyncExitStack() as undo:
+        application = await boot(load(root, overrides), strict=strict)
+        undo.push_async_callback(application.stop)
+        control = ControlServer(application, root)
+        await control.start()
+        undo.push_async_callback(control.stop)
+        signals = _Signals(application.stop_limit_s)
+        for line in _greeting(application):
+            announce(line)
+        await signals.ended.wait()
+        announce("stopping: work in progress ends first; a second signal ends it at once")
+    return 0
+
+
+def _greeting(application: Application) -> Iterator[str]:
+    """Yield what a person wants to see first: what is wrong, and the addresses to open."""
+    status = application.status()
+    plugins = [plugin for domain in status.domains for plugin in domain.plugins]
+    for plugin in plugins:
+        if plugin.state == "quarantined":
+            yield f"quarantined {plugin.id}: {plugin.reason}"
+    for tool in status.tools:
+        if tool.state == "dead":
+            yield f"dead tool {tool.instance}: {tool.reason}"
+    serving = sum(plugin.state == "serving" for plugin in plugins)
+    yield (
+        f"{status.app} {status.state}: {serving} of {len(plugins)} plugins in "
+        f"{len(status.domains)} domains"
+    )
+    for address in application.addresses:
+        yield f"{address}/"
+        yield f"{address}/openapi.json"
+        yield f"{address}/health/ready"
+
+
+class _Signals:
+    """SIGTERM and SIGINT: the first asks to stop, the second ends the process.
+
+    Plain handlers, not the event loop's, so that they run even while a plugin blocks the loop.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self.ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._limit_s = limit_s
+        self._asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            os._exit(128 + number)
+        self._asked = True
+        self._loop.call_soon_threadsafe(self.ended.set)
+        last_resort = threading.Timer(self._limit_s, self._give_up)
+        last_resort.daemon = True
+        last_resort.start()
+
+    def _give_up(self) -> None:
+        sys.stderr.write(f"stopping has taken over {self._limit_s:g} s; ending the process\n")
+        sys.stderr.flush()
+        os._exit(1)

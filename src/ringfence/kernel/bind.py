@@ -1,0 +1,183 @@
+"""From what plugins declare to what runs: entries, injected fields, endpoints.
+
+Entries exist, and refuse, before any plugin is built, so that the order of building does not
+matter to who may hold whom. A name whose plugin is quarantined has an entry that says so.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+from msgspec import Struct, field
+
+from ringfence.errors import PluginQuarantined, RingfenceError
+from ringfence.kernel.call import Gate, Opener, opener
+from ringfence.kernel.context import Budget, Principal
+from ringfence.kernel.fused import fused_view
+from ringfence.kernel.limits import Bulkhead
+from ringfence.kernel.manifest import Manifest, Offer, PluginFacts, ServiceNeed
+from ringfence.kernel.plugin import Service
+from ringfence.kernel.ports import Declared, Signature
+from ringfence.kernel.registry import Entry, Refusal
+from ringfence.kernel.threads import Share
+from ringfence.kernel.views import bind, plain_view
+
+UNKNOWN = Signature((), None)  # of a name whose plugin did not load
+
+
+class Seat(Struct, eq=False):
+    """One plugin's place in the running application."""
+
+    facts: PluginFacts
+    bulkhead: Bulkhead
+    share: Share
+    entries: dict[str, Entry] = field(default_factory=dict)  # by method
+    fields: dict[str, object] = field(default_factory=dict)
+    instance: object = None
+
+    def refuse(self, refusal: Refusal | None) -> None:
+        for entry in self.entries.values():
+            entry.refusal = refusal
+
+
+class BoundEndpoint:
+    """One declared operation, ready to be called by an ingress."""
+
+    def __init__(self, declared: Declared, operation: str, open_: Opener) -> None:
+        self.declared = declared
+        self.operation = operation
+        self.open = open_
+
+
+def quarantine_refusal(plugin: str, reason: str = "") -> Refusal:
+    """Return what the entries of a quarantined plugin raise. The reason goes to the log alone."""
+
+    def refuse() -> RingfenceError:
+        return PluginQuarantined(
+            "it failed to load or to start, and is quarantined; the other plugins serve.",
+            subject=plugin,
+            hint="See `ringfence status`.",
+            retry_after_s=30.0,
+        )
+
+    return refuse
+
+
+async def _no_handler(*args: object) -> object:
+    raise PluginQuarantined("it has not been built.")
+
+
+def seat(facts: PluginFacts, gate: Gate, concurrency: int, threads: int) -> Seat:
+    """Give a plugin its entries; they refuse until it has started."""
+    place = Seat(facts, Bulkhead(facts.id, concurrency, concurrency), Share(facts.id, threads))
+    for offer in facts.offers:
+        entry = Entry(
+            operation=operation_of(facts, offer),
+            plugin=facts.id,
+            declared=offer.declared[0],
+            signature=offer.signature,
+            handler=_no_handler,
+            bulkhead=place.bulkhead,
+            budget=_own_budget(offer),
+            refusal=quarantine_refusal(facts.id),
+        )
+        place.entries[offer.method] = entry
+        for declared in offer.declared:
+            if isinstance(declared.declaration, Service):
+                gate.registry.put(declared.declaration.name, entry)
+    gate.grants[facts.id] = facts.grants
+    return place
+
+
+def operation_of(facts: PluginFacts, offer: Offer) -> str:
+    """Name a method for traces: its service's name, or plugin and method."""
+    for declared in offer.declared:
+        if isinstance(declared.declaration, Service):
+            return declared.declaration.name
+    return f"{facts.id}.{offer.method}"
+
+
+def _own_budget(offer: Offer) -> Budget | None:
+    return next((d.declaration.budget for d in offer.declared if d.declaration.budget), None)
+
+
+def put_absent(manifest: Manifest, gate: Gate) -> None:
+    """Register the services of plugins that did not load, so that calls to them are told why."""
+    for lost in manifest.quarantined:
+        refusal = quarantine_refusal(lost.id)
+        for word, name in lost.names:
+            if word == "service" and name not in gate.registry.names():
+                gate.registry.put(
+                    name,
+                    Entry(
+                        operation=name,
+                        plugin=lost.id,
+                        declared=None,
+                        signature=UNKNOWN,
+                        handler=_no_handler,
+                        bulkhead=Bulkhead(lost.id, 1, 1),
+                        refusal=refusal,
+                    ),
+                )
+
+
+def service_field(
+    gate: Gate, consumer: str, need: ServiceNeed, lost: Sequence[str], fused: bool
+) -> Callable[..., Awaitable[object]] | None:
+    """Return what a field under `@requires` is given; None where it is optional and nobody
+    provides it.
+
+    Args:
+        lost: Plugins of the service's domain whose file could not be parsed: one of them may
+            have provided it.
+    """
+    if need.service in gate.registry.names():
+        entry = gate.registry.get(need.service)
+        if entry.declared is not None:
+            view = bind(consumer, need, entry)
+            return fused_view(gate, entry, view) if fused else plain_view(gate, entry, view)
+        return partial(_refused, entry.refusal or quarantine_refusal(entry.plugin))
+    if lost:
+        return partial(_refused, quarantine_refusal(", ".join(lost)))
+    return None
+
+
+async def _refused(refusal: Refusal, *args: object, **named: object) -> object:
+    raise refusal()
+
+
+def endpoints(
+    seats: Sequence[Seat], gate: Gate, budget_for: Callable[[str], Budget]
+) -> Mapping[str, list[BoundEndpoint]]:
+    """Return, for each tool, the operations that its ingress serves."""
+    found: dict[str, list[BoundEndpoint]] = {}
+    for place in seats:
+        for offer in place.facts.offers:
+            entry = place.entries[offer.method]
+            for declared in offer.declared:
+                tool = declared.declaration.tool
+                if tool:
+                    budget = within(budget_for(tool), entry.budget)
+                    way_in = opener(gate, entry, budget, declared.declaration.label)
+                    bound = BoundEndpoint(declared, entry.operation, way_in)
+                    found.setdefault(tool, []).append(bound)
+    return found
+
+
+def within(outer: Budget, inner: Budget | None) -> Budget:
+    """Return the tighter of two budgets, limit by limit."""
+    if inner is None:
+        return outer
+
+    def tighter(a: float | None, b: float | None) -> float | None:
+        return b if a is None else a if b is None else min(a, b)
+
+    def fewer(a: int | None, b: int | None) -> int | None:
+        return b if a is None else a if b is None else min(a, b)
+
+    return Budget(
+        fewer(outer.calls, inner.calls),
+        fewer(outer.queries, inner.queries),
+        fewer(outer.events, inner.events),
+        fewer(outer.depth, inner.depth),
+        tighter(outer.wall_s, inner.wall_s),
+    )

@@ -1,0 +1,325 @@
+"""The gate: every request, tick, hook and service call passes here, and nothing goes around it.
+
+`Gate` holds what all calls of one application share. `opener` makes the way in from outside: a new
+root context. `plain_call` is the way from one plugin to another, written out: refuse, spend, open
+a context, run the handler, record. `fused.py` generates the same sequence inline, for speed; the
+tests run both.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import copy_context
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from traceback import walk_tb
+from typing import TypeVar
+from uuid import UUID
+
+from msgspec import NODEFAULT, Struct, field, to_builtins
+
+from ringfence.errors import NotGranted, PluginFailed, RingfenceError, TransactionHeld
+from ringfence.kernel.context import (
+    Budget,
+    Context,
+    Failure,
+    Principal,
+    current,
+    next_root,
+    next_span,
+    next_trace,
+)
+from ringfence.kernel.contract import sole_struct
+from ringfence.kernel.limits import check_call, purse_for
+from ringfence.kernel.payload import arguments_reader, read, single_reader
+from ringfence.kernel.ports import REQUIRED, Clock
+from ringfence.kernel.registry import Entry, Registry
+from ringfence.kernel.scope import REAP_S, bounded, end_tasks
+
+T = TypeVar("T")
+_log = logging.getLogger("ringfence.kernel")
+MESSAGE_CHARS = 500  # of a failure's text that a span keeps
+NEVER = float("inf")
+# What plain data keeps as it is, beside what JSON knows.
+PLAIN_TYPES = (bytes, datetime, date, time, timedelta, Decimal, UUID)
+
+NamedCall = Callable[[Context, tuple[object, ...]], Awaitable[object]]
+Opener = Callable[..., Awaitable[object]]
+
+
+class Gate(Struct, eq=False):
+    """What every call of one application passes through."""
+
+    clock: Clock
+    registry: Registry
+    budget: Budget  # a root's, where its ingress has none of its own
+    spans: deque[Context]
+    make_call: "Callable[[Gate, Entry], NamedCall]"  # `plain_call`, or the fused one
+    grants: dict[str, frozenset[str]] = field(default_factory=dict)  # plugin → services it may call
+    named: dict[str, NamedCall] = field(default_factory=dict)
+    background: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    async def call(self, ctx: Context, name: str, payload: Mapping[str, object]) -> object:
+        """Serve `ctx.call`: check the grant, read the payload, answer in plain data."""
+        result = await self._call(ctx, name, payload)
+        return to_builtins(result, builtin_types=PLAIN_TYPES)
+
+    async def call_into(
+        self, ctx: Context, name: str, payload: Mapping[str, object], into: type[T]
+    ) -> T:
+        """Serve `ctx.call(..., into=T)`."""
+        return read(await self._call(ctx, name, payload), into, f"answer of {name}")
+
+    async def _call(self, ctx: Context, name: str, payload: Mapping[str, object]) -> object:
+        if name not in self.grants.get(ctx.plugin, ()):
+            raise NotGranted(
+                "this service is not declared; expected it under @requires or in calls=.",
+                subject=f"{ctx.plugin} → {name}",
+                hint=f'Add calls=("{name}",) to the decorator of the method that calls it.',
+            )
+        entry = self.registry.get(name)
+        if entry.refusal is not None:
+            raise entry.refusal()
+        call = self.named.get(name)
+        if call is None:
+            call = self.named[name] = self.make_call(self, entry)
+        return await call(ctx, arguments(entry, payload))
+
+    def spawn(
+        self, ctx: Context, work: Coroutine[object, None, None], wall_s: float | None
+    ) -> None:
+        """Serve `ctx.spawn`: a task with a context, a deadline and a purse of its own."""
+        name = f"{ctx.operation}.background"
+        child = open_root(self, name, ctx.plugin, self.budget, ctx.principal, ctx.tenant)
+        if wall_s is not None:
+            child.deadline_at = child.started_at + wall_s
+        ctx.children += 1
+        child.parent, child.trace, child.ordinal = ctx, ctx.trace, ctx.children
+        variables = copy_context()
+        variables.run(current.set, child)
+        task = asyncio.Task(
+            self._background(child, work),
+            loop=asyncio.get_running_loop(),
+            name=name,
+            context=variables,
+        )
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
+
+    async def end_background(self) -> None:
+        """Cancel what `spawn` has started and still runs, and wait for it to end."""
+        for task in self.background:
+            task.cancel()
+        if self.background:
+            await asyncio.wait(self.background, timeout=REAP_S)
+
+    async def _background(self, ctx: Context, work: Coroutine[object, None, None]) -> None:
+        try:
+            await bounded(ctx, work, self.clock)
+        except BaseException as error:  # nobody awaits it: recorded here, or it would vanish
+            ctx.failure = failure_of(error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            _log.error("%s failed in trace %s", name_of(ctx), ctx.trace_id, exc_info=error)
+        finally:
+            close(self, ctx)
+            if ctx.tasks:
+                await end_tasks(ctx)
+
+
+def name_of(ctx: Context) -> str:
+    return f"{ctx.origin} ({ctx.operation})" if ctx.origin else ctx.operation
+
+
+def arguments(entry: Entry, payload: Mapping[str, object]) -> tuple[object, ...]:
+    """Read a mapping into an entry's arguments; raises Invalid with every fault."""
+    if entry.read is None:
+        struct = sole_struct(entry.signature)
+        if struct is not None:
+            entry.read = single_reader(entry.operation, struct)
+        else:
+            taken = [
+                (p.name, p.annotation, NODEFAULT if p.default is REQUIRED else p.default)
+                for p in entry.signature.parameters
+            ]
+            entry.read = arguments_reader(entry.operation, taken)
+    return entry.read(payload)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Keep of an exception what explains it: its kind, its text, the innermost line."""
+    where = ""
+    for frame, line in walk_tb(error.__traceback__):
+        where = f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
+    return Failure(type(error).__name__, str(error)[:MESSAGE_CHARS], where)
+
+
+def held_refusal(parent: Context, operation: str) -> TransactionHeld:
+    """Say why nothing but the database is used inside a transaction."""
+    holder = parent.held.holder if parent.held is not None else ""
+    return TransactionHeld(
+        f"called inside the transaction of {holder}; expected nothing but the database there.",
+        subject=operation,
+        hint="Call it before the transaction begins, or after it has ended.",
+    )
+
+
+# ---- from outside: a new root
+
+
+def open_root(
+    gate: Gate,
+    operation: str,
+    plugin: str,
+    budget: Budget,
+    principal: Principal | None = None,
+    tenant: str | None = None,
+    origin: str = "",
+) -> Context:
+    """Open a root context; the caller closes it."""
+    started = gate.clock.monotonic()
+    purse = purse_for(budget)
+    deadline = NEVER if budget.wall_s is None else started + budget.wall_s
+    ctx = Context(
+        None,
+        gate,
+        next_trace(),
+        next_span(),
+        operation,
+        plugin,
+        principal,
+        tenant,
+        deadline,
+        purse,
+        0,
+        next_root(),
+        started,
+        origin,
+    )
+    purse.owner = ctx
+    return ctx
+
+
+def close(gate: Gate, ctx: Context) -> None:
+    """End a context and record it as a span."""
+    ctx.ended_at = gate.clock.monotonic()
+    gate.spans.append(ctx)
+
+
+def opener(gate: Gate, entry: Entry, budget: Budget, origin: str) -> Opener:
+    """Return the way into `entry` from outside.
+
+    What it raises is a RingfenceError that carries the trace id, or a cancellation.
+    """
+    bulkhead = entry.bulkhead
+
+    async def open_(
+        args: tuple[object, ...],
+        principal: Principal | None = None,
+        tenant: str | None = None,
+    ) -> object:
+        ctx = open_root(gate, entry.operation, entry.plugin, budget, principal, tenant, origin)
+        bulkhead.free -= 1
+        current.set(ctx)
+        try:
+            if entry.refusal is not None:
+                raise entry.refusal()
+            if bulkhead.free < 0:
+                raise bulkhead.refuse()
+            return await bounded(ctx, entry.handler(*args), gate.clock)
+        except BaseException as error:
+            ctx.failure = failure_of(error)
+            if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
+                raise
+            raise escaped(ctx, error) from error
+        finally:
+            current.set(None)
+            bulkhead.free += 1
+            close(gate, ctx)
+            if ctx.tasks:
+                await end_tasks(ctx)
+
+    return open_
+
+
+def escaped(ctx: Context, error: BaseException) -> RingfenceError:
+    """Translate what leaves a root: an expected error as it is, a bug as `internal`."""
+    if isinstance(error, RingfenceError):
+        error.trace_id = ctx.trace_id
+        return error
+    _log.error("%s failed in trace %s", name_of(ctx), ctx.trace_id, exc_info=error)
+    failed = PluginFailed(
+        "it failed unexpectedly; the cause is recorded under its trace.",
+        subject=ctx.operation,
+        hint=f"See `ringfence trace {ctx.trace_id}`.",
+    )
+    failed.trace_id = ctx.trace_id
+    return failed
+
+
+# ---- from plugin to plugin: a fork
+
+
+def narrow(gate: Gate, ctx: Context, budget: Budget) -> None:
+    """Give a context a budget of its own, inside its caller's."""
+    ctx.purse = purse_for(budget, ctx.purse)
+    ctx.purse.owner = ctx
+    if budget.wall_s is not None:
+        ctx.deadline_at = min(ctx.deadline_at, ctx.started_at + budget.wall_s)
+
+
+def fork(gate: Gate, parent: Context, operation: str, plugin: str) -> Context:
+    """Open a context below `parent`; the caller closes it."""
+    parent.children += 1
+    return Context(
+        parent,
+        gate,
+        parent.trace,
+        next_span(),
+        operation,
+        plugin,
+        parent.principal,
+        parent.tenant,
+        parent.deadline_at,
+        parent.purse,
+        parent.depth + 1,
+        parent.children,
+        gate.clock.monotonic(),
+    )
+
+
+def plain_call(gate: Gate, entry: Entry) -> NamedCall:
+    """Return the way into `entry` from another plugin, for arguments that have been read."""
+
+    async def call(parent: Context, args: tuple[object, ...]) -> object:
+        if entry.refusal is not None:
+            raise entry.refusal()
+        if parent.held is not None:
+            raise held_refusal(parent, entry.operation)
+        purse = parent.purse
+        purse.calls -= 1
+        if purse.calls < 0 or parent.depth >= purse.depth or purse.outer is not None:
+            check_call(parent, entry.operation, gate.spans)
+        bulkhead = entry.bulkhead
+        if bulkhead.free <= 0:
+            raise bulkhead.refuse()
+        bulkhead.free -= 1
+        ctx = fork(gate, parent, entry.operation, entry.plugin)
+        current.set(ctx)
+        try:
+            if entry.budget is None:
+                return await entry.handler(*args)
+            narrow(gate, ctx, entry.budget)
+            return await bounded(ctx, entry.handler(*args), gate.clock)
+        except BaseException as error:
+            ctx.failure = failure_of(error)
+            raise
+        finally:
+            current.set(parent)
+            bulkhead.free += 1
+            close(gate, ctx)
+            if ctx.tasks:
+                await end_tasks(ctx)
+
+    return call

@@ -1,0 +1,194 @@
+"""The context: one node of the tree that all work runs in, and the span that is recorded of it.
+
+Every call, timer tick, hook and background task runs in a fork of its cause's context. A fork is
+one C-level allocation: identifiers are integers until somebody reads them, and nothing is formatted
+on the hot path. A context is recorded once, when its work ends.
+
+Opened and closed by `call.py`; read through `current` by tool proxies, which learn from it who asks.
+"""
+
+import itertools
+import random
+from asyncio import Task
+from collections.abc import Coroutine, Mapping
+from contextvars import ContextVar
+from typing import Protocol, TypeVar, overload
+
+from msgspec import Struct
+
+T = TypeVar("T")
+
+_randomness = random.SystemRandom()
+# W3C ids: a random start makes span ids of different processes differ, counting makes them cheap.
+_spans = itertools.count(_randomness.getrandbits(62) + 1)
+_traces = random.Random(_randomness.getrandbits(128))
+_roots = itertools.count(1)
+
+
+class Principal(Struct, frozen=True):
+    """Who asks. Comes from an authenticating tool alone, never from a payload.
+
+    Args:
+        id: Stable name, unique within its kind: `user:42`, `operator:alice`.
+        scopes: What the principal may do.
+        tenant: Whose data it acts on; None outside any tenant.
+    """
+
+    id: str
+    scopes: frozenset[str] = frozenset()
+    tenant: str | None = None
+
+
+class Budget(Struct, frozen=True):
+    """What a context's subtree may spend; None leaves that limit as it is inherited.
+
+    Args:
+        calls: Service calls.
+        queries: Operations of tools that reach a backend (each database statement is one).
+        events: Events published.
+        depth: Service calls nested in one another.
+        wall_s: Seconds from the context's opening to its deadline.
+    """
+
+    calls: int | None = None
+    queries: int | None = None
+    events: int | None = None
+    depth: int | None = None
+    wall_s: float | None = None
+
+
+class Purse(Struct, eq=False):
+    """What is left of a budget; shared by the whole subtree of the context that it was set on."""
+
+    calls: int
+    queries: int
+    events: int
+    depth: int
+    budget: Budget
+    owner: "Context | None" = None
+    outer: "Purse | None" = None
+
+
+class Failure(Struct, frozen=True):
+    """What is kept of an exception: text, never the exception or its frames."""
+
+    kind: str
+    message: str
+    where: str = ""
+
+
+class Hold(Protocol):
+    """A transaction in progress, as the kernel sees it: something with a name for its holder."""
+
+    @property
+    def holder(self) -> str: ...
+
+
+class Caller(Protocol):
+    """What a context needs of the kernel to call and to spawn on a plugin's behalf."""
+
+    async def call(self, ctx: "Context", name: str, payload: Mapping[str, object]) -> object: ...
+
+    async def call_into(
+        self, ctx: "Context", name: str, payload: Mapping[str, object], into: type[T]
+    ) -> T: ...
+
+    def spawn(
+        self, ctx: "Context", work: Coroutine[object, None, None], wall_s: float | None
+    ) -> None: ...
+
+
+class Context(Struct, eq=False, weakref=True):
+    """Identity, cause, principal, deadline and budget of one piece of work.
+
+    A handler that wants it takes a parameter `ctx: Context`.
+    """
+
+    parent: "Context | None"
+    caller: Caller
+    trace: int
+    span: int
+    operation: str
+    plugin: str
+    principal: Principal | None
+    tenant: str | None
+    deadline_at: float  # seconds of the monotonic clock; inheriting can only shrink it
+    purse: Purse
+    depth: int
+    ordinal: int
+    started_at: float
+    origin: str = ""  # what came in from outside (`POST /orders`); only a root has one
+    ended_at: float = 0.0
+    failure: Failure | None = None
+    held: Hold | None = None  # the transaction that this context is the inside of
+    tasks: set[Task[object]] | None = None  # those started here; ended with the context
+    task: Task[object] | None = None  # known once the context has waited for something
+    ending: BaseException | None = None  # why the kernel ended this context before its handler did
+    children: int = 0
+    queries: int = 0
+
+    @property
+    def trace_id(self) -> str:
+        """The W3C trace id: 32 hexadecimal digits, the same for all that one request caused."""
+        return f"{self.trace:032x}"
+
+    @property
+    def span_id(self) -> str:
+        """The W3C id of this context: 16 hexadecimal digits."""
+        return f"{self.span:016x}"
+
+    @property
+    def path(self) -> str:
+        """Where this context stands in its tree, readable: the first child of root 100 is `100.1`."""
+        if self.parent is None:
+            return str(self.ordinal)
+        return f"{self.parent.path}.{self.ordinal}"
+
+    @overload
+    async def call(self, name: str, payload: Mapping[str, object]) -> object: ...
+
+    @overload
+    async def call(self, name: str, payload: Mapping[str, object], *, into: type[T]) -> T: ...
+
+    async def call(
+        self, name: str, payload: Mapping[str, object], *, into: type[T] | None = None
+    ) -> T | object:
+        """Call a service that the plugin declares under `@requires` or in `calls=`.
+
+        Args:
+            name: The service, `inventory.stock_level`.
+            payload: Its parameters by name; checked against the provider's signature.
+            into: The type to read the result as; without it plain dicts, lists and scalars.
+
+        Raises:
+            NotGranted: The plugin does not declare that it calls `name`.
+            NoSuchService: No plugin provides `name`.
+            Invalid: The payload does not fit; `faults` lists every fault.
+            TransactionHeld: This context is inside a transaction.
+        """
+        if into is None:
+            return await self.caller.call(self, name, payload)
+        return await self.caller.call_into(self, name, payload, into)
+
+    def spawn(
+        self, work: Coroutine[object, None, None], *, wall_s: float | None = None
+    ) -> None:
+        """Run `work` in the background, owned by the plugin, in a fork with its own deadline.
+
+        It outlives this context and is lost in a crash. Its failure is recorded, never raised here.
+
+        Args:
+            work: The coroutine to run.
+            wall_s: Seconds until it is cancelled; by default the wall time of the root's budget.
+        """
+        self.caller.spawn(self, work, wall_s)
+
+
+current: ContextVar[Context | None] = ContextVar("ringfence.current", default=None)
+next_span = _spans.__next__
+next_root = _roots.__next__
+
+
+def next_trace() -> int:
+    """Return a new random 128-bit trace id."""
+    return _traces.getrandbits(128)

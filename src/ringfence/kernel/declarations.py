@@ -1,0 +1,254 @@
+"""Read an imported module's plugin class into `PluginFacts`.
+
+Type hints are evaluated and decorators' marks collected; nothing is constructed or called. All
+that is wrong with a class is reported at once, each with the line of the field or method.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Union, get_args, get_origin, get_type_hints
+
+from msgspec import Struct
+
+from ringfence.errors import AppError, Finding
+from ringfence.kernel.context import Context, Principal
+from ringfence.kernel.contract import describe
+from ringfence.kernel.manifest import (
+    Need,
+    Offer,
+    PluginFacts,
+    RequestValue,
+    ServiceNeed,
+    SettingsNeed,
+    ToolNeed,
+)
+from ringfence.kernel.plugin import Plugin, field_names
+from ringfence.kernel.ports import REQUIRED, Declaration, Declared, Parameter, Signature
+
+KERNEL_VALUES: tuple[type, ...] = (Context, Principal)
+
+
+class Place(Struct, frozen=True):
+    """Which feature a module is, and where its classes and fields stand (`Class.field` → line)."""
+
+    id: str
+    domain: str
+    file: str
+    lines: Mapping[str, int]
+
+    def finding(self, name: str, rule: str, message: str, fix: str = "") -> Finding:
+        line = self.lines.get(name) or self.lines.get(name.partition(".")[0], 1)
+        return Finding(self.file, line, rule, message, fix)
+
+
+def read_plugin(
+    module: types.ModuleType, place: Place, request_types: frozenset[type]
+) -> tuple[PluginFacts | None, list[Finding]]:
+    """Read the one plugin that a feature's module declares.
+
+    Args:
+        module: The imported module.
+        place: Which feature it is.
+        request_types: Parameter types that tools fill in for each request.
+
+    Returns:
+        The plugin, or None where the module has not exactly one; and all that is wrong with it.
+    """
+    own = [v for v in vars(module).values() if _is_class_of(module, v)]
+    plugins = [cls for cls in own if issubclass(cls, Plugin)]
+    if len(plugins) != 1:
+        return None, [_wrong_number(plugins, place)]
+    reading = _Reading(plugins[0], place, frozenset((*request_types, *KERNEL_VALUES)))
+    facts = PluginFacts(
+        id=place.id,
+        domain=place.domain,
+        cls=plugins[0],
+        file=place.file,
+        line=place.lines.get(plugins[0].__name__, 1),
+        doc=inspect.cleandoc(module.__doc__ or plugins[0].__doc__ or ""),
+        needs=tuple(reading.needs()),
+        offers=tuple(reading.offers()),
+        error_codes={
+            cls.code: place.lines.get(cls.__name__, 1)
+            for cls in own
+            if issubclass(cls, AppError) and "code" in vars(cls)
+        },
+    )
+    return facts, reading.findings
+
+
+def _is_class_of(module: types.ModuleType, value: object) -> bool:
+    return isinstance(value, type) and value.__module__ == module.__name__
+
+
+def _wrong_number(plugins: list[type[Plugin]], place: Place) -> Finding:
+    if not plugins:
+        return Finding(
+            place.file,
+            1,
+            "RF103",
+            "this module declares no plugin; expected one class derived from Plugin",
+            "derive one, or rename the file to start with `_` if it is the domain's helper",
+        )
+    names = ", ".join(cls.__name__ for cls in plugins)
+    return place.finding(
+        plugins[1].__name__,
+        "RF104",
+        f"this module declares {len(plugins)} plugins ({names}); expected one",
+        "a feature is one file: move each to a file of its own",
+    )
+
+
+class _Reading:
+    """One pass over one class, collecting what is wrong with it."""
+
+    def __init__(self, cls: type[Plugin], place: Place, request_types: frozenset[type]) -> None:
+        self.cls = cls
+        self.place = place
+        self.request_types = request_types
+        self.findings: list[Finding] = []
+
+    def needs(self) -> Iterator[Need]:
+        """Yield what each constructor parameter asks for."""
+        written = vars(self.cls).get("__init__")
+        try:
+            hints = get_type_hints(written or self.cls, include_extras=True)
+        except Exception as error:  # evaluating an annotation runs the author's code
+            self._report("", "RF110", f"its annotations cannot be evaluated: {error}")
+            return
+        names = list(inspect.signature(written).parameters)[1:] if written else None
+        for name in names if names is not None else field_names(self.cls):
+            need = self._need(name, hints.get(name))
+            if need is not None:
+                yield need
+
+    def _need(self, name: str, hint: object) -> Need | None:
+        target, optional = _strip_none(hint)
+        marks = vars(target) if isinstance(target, type) else {}
+        if "__ringfence_tool__" in marks and isinstance(target, type):
+            return ToolNeed(name, str(marks["__ringfence_tool__"]), target)
+        if "__ringfence_requires__" in marks and isinstance(target, type):
+            return self._service_need(name, target, str(marks["__ringfence_requires__"]), optional)
+        if isinstance(target, type) and issubclass(target, Struct):
+            section = getattr(target, "__section__", "")
+            if section:
+                return SettingsNeed(name, section, target)
+        shown = getattr(hint, "__name__", str(hint)) if hint is not None else "no annotation"
+        self._report(
+            name,
+            "RF110",
+            f"field {name!r} cannot be injected; expected a tool's contract, a Protocol under "
+            f"@requires or a Settings class, got {shown}",
+        )
+        return None
+
+    def _service_need(
+        self, field: str, protocol: type, service: str, optional: bool
+    ) -> ServiceNeed | None:
+        call = vars(protocol).get("__call__")
+        if not inspect.iscoroutinefunction(call):
+            self._report(
+                protocol.__name__,
+                "RF112",
+                f"view {protocol.__name__} of {service} has no async method __call__",
+                "write `async def __call__(self, *, ...) -> View: ...`",
+            )
+            return None
+        view, values = self._signature(protocol.__name__, call)
+        for value in values:
+            self._report(
+                protocol.__name__,
+                "RF112",
+                f"view {protocol.__name__} sends {value.parameter!r}, which the kernel fills in",
+            )
+        line = self.place.lines.get(protocol.__name__, 1)
+        return ServiceNeed(field, service, view, optional, line) if view else None
+
+    def offers(self) -> Iterator[Offer]:
+        """Yield every decorated method, its own and inherited."""
+        for name in dir(self.cls):
+            function = inspect.getattr_static(self.cls, name)
+            marks: tuple[Declaration, ...] = getattr(function, "__ringfence__", ())
+            if marks:
+                offer = self._offer(name, function, tuple(reversed(marks)))
+                if offer is not None:
+                    yield offer
+
+    def _offer(
+        self, name: str, function: Callable[..., object], marks: tuple[Declaration, ...]
+    ) -> Offer | None:
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            self._report(name, "RF112", f"{name} is a generator; expected def or async def")
+            return None
+        signature, values = self._signature(name, function)
+        if signature is None:
+            return None
+        line = self.place.lines.get(f"{self.cls.__name__}.{name}", 1)
+        declared = tuple(
+            Declared(
+                declaration=mark,
+                plugin=self.place.id,
+                domain=self.place.domain,
+                method=name,
+                signature=signature,
+                file=self.place.file,
+                line=line,
+            )
+            for mark in marks
+        )
+        is_async = inspect.iscoroutinefunction(function)
+        return Offer(name, function, declared, values, signature, is_async)
+
+    def _signature(
+        self, name: str, function: Callable[..., object]
+    ) -> tuple[Signature | None, tuple[RequestValue, ...]]:
+        try:
+            hints = get_type_hints(function, include_extras=True)
+        except Exception as error:  # evaluating an annotation runs the author's code
+            self._report(name, "RF112", f"its annotations cannot be evaluated: {error}")
+            return None, ()
+        taken: list[Parameter] = []
+        values: list[RequestValue] = []
+        wrong = 0
+        for parameter in list(inspect.signature(function).parameters.values())[1:]:
+            hint = hints.get(parameter.name)
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                wrong += self._report(name, "RF112", f"*{parameter.name} has no fixed shape")
+            elif isinstance(hint, type) and hint in self.request_types:
+                values.append(RequestValue(parameter.name, hint))
+            elif parameter.name not in hints:
+                wrong += self._report(name, "RF112", f"{parameter.name!r} has no annotation")
+            else:
+                default = REQUIRED if parameter.default is parameter.empty else parameter.default
+                taken.append(Parameter(parameter.name, hint, default))
+        if "return" not in hints:
+            wrong += self._report(name, "RF112", "it has no return annotation")
+        wrong += sum(self._unreadable(name, p.name, p.annotation) for p in taken)
+        if wrong:
+            return None, ()
+        doc = inspect.cleandoc(function.__doc__ or "")
+        return Signature(tuple(taken), hints["return"], doc), tuple(values)
+
+    def _unreadable(self, name: str, parameter: str, hint: object) -> int:
+        try:
+            describe(hint)
+        except (TypeError, NameError) as error:
+            return self._report(name, "RF112", f"{parameter!r} has a type of no schema: {error}")
+        return 0
+
+    def _report(self, name: str, rule: str, message: str, fix: str = "") -> int:
+        where = f"{self.cls.__name__}.{name}" if name else self.cls.__name__
+        if name in self.place.lines:
+            where = name
+        subject = f"{self.place.id}.{name}".rstrip(".")
+        self.findings.append(self.place.finding(where, rule, f"{subject}: {message}", fix))
+        return 1
+
+
+def _strip_none(hint: object) -> tuple[object, bool]:
+    if get_origin(hint) in (Union, types.UnionType):
+        rest = [arm for arm in get_args(hint) if arm is not type(None)]
+        if len(rest) == 1:
+            return rest[0], True
+    return hint, False

@@ -1,0 +1,266 @@
+"""The import guard: who may import what, and under which name it is found.
+
+Modules of an application live in a `Territory`: `domains.orders.place_order` is loaded as
+`shop@1.domains.orders.place_order`, so that two applications, or two versions of one, live side by
+side. While an application runs, `builtins.__import__` and `importlib.import_module` are replaced by
+versions that decide by the file of the importing code, which it cannot fake by assigning names.
+
+In-process isolation stops accidents and shortcuts; it is no sandbox for hostile code.
+"""
+
+import builtins
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from ringfence.errors import Finding
+from ringfence.kernel.source import Source, absolute, read_source
+
+TOPS = ("domains", "lib", "tools")
+
+
+class ForbiddenImport(ImportError):
+    """A module reached for another feature's code."""
+
+
+class Resident(Struct, frozen=True):
+    """Where a file of the application stands: its top folder, and its domain or tool."""
+
+    territory: "Territory"
+    module: str  # `domains.orders.place_order`
+    file: str
+
+    @property
+    def area(self) -> tuple[str, str]:
+        parts = self.module.split(".")
+        return parts[0], parts[1] if len(parts) > 1 else ""
+
+
+class Territory(Struct, eq=False):
+    """One loaded application: the prefix of its module names and the files that belong to it."""
+
+    root: Path
+    prefix: str  # `shop@1`
+    residents: dict[str, Resident]  # by path, as code objects carry it
+    offers: Mapping[str, Sequence[str]]  # domain → its services, for the error's next step
+
+    def admit(self, path: Path, module: str) -> None:
+        file = str(path.relative_to(self.root))
+        self.residents[str(path)] = Resident(self, module, file)
+
+
+def objection(importer: str, target: str, offers: Mapping[str, Sequence[str]]) -> str:
+    """Say why module `importer` may not import `target`; empty if it may.
+
+    Args:
+        importer: The importing module, `domains.orders.place_order`.
+        target: What it asks for, absolute: `domains.inventory.stock`.
+        offers: The services of each domain, to name what to use instead.
+    """
+    mine, theirs = importer.split("."), target.split(".")
+    if theirs[0] not in TOPS:
+        return ""
+    if mine[0] == "lib" and theirs[0] != "lib":
+        return f"lib/ is shared and pure, and may not import {target}"
+    if theirs[0] != "domains" or len(theirs) < 2:
+        return ""
+    if mine[0] != "domains":
+        return f"{mine[0]}/ may not import a domain ({target})"
+    if mine[1] != theirs[1]:
+        names = ", ".join(offers.get(theirs[1], ()))
+        instead = f"declare @requires on one of its services ({names})" if names else (
+            f"let a feature of {theirs[1]} provide a service, and declare @requires on it"
+        )
+        return f"domain {mine[1]} may not import domain {theirs[1]} ({target}); {instead}"
+    if len(theirs) > 2 and not theirs[2].startswith("_") and theirs[2] != mine[2]:
+        return (
+            f"a feature may not import another feature ({target}); "
+            f"move what they share to domains/{mine[1]}/_{theirs[2]}.py, or call its service"
+        )
+    return ""
+
+
+def static_findings(
+    source: Source, module: str, file: str, offers: Mapping[str, Sequence[str]]
+) -> list[Finding]:
+    """List the forbidden imports that are written down in a file."""
+    package = module.rpartition(".")[0]
+    found: dict[tuple[int, str], Finding] = {}
+    for site in source.imports:
+        target = absolute(site.name, package)
+        reason = objection(module, target, offers)
+        if reason:
+            area = tuple(target.split(".")[:3])
+            found.setdefault((site.line, str(area)), Finding(file, site.line, "RF001", reason))
+    return list(found.values())
+
+
+class _Loader(importlib.abc.InspectLoader):
+    """Runs a resident's checked code under its territory's name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def is_package(self, fullname: str) -> bool:
+        return False
+
+    def get_source(self, fullname: str) -> str:
+        return self.path.read_text("utf-8")
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        source = read_source(self.path)
+        if source.error:
+            raise SyntaxError(source.error, (str(self.path), source.error_line, None, None))
+        return source.executable()
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules of every loaded territory; also keeps the functions that it replaced."""
+
+    def __init__(self) -> None:
+        self.territories: dict[str, Territory] = {}
+        self.residents: dict[str, list[Resident]] = {}
+        self.import_statement = builtins.__import__
+        self.import_module = importlib.import_module
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: types.ModuleType | None = None,
+    ) -> importlib.machinery.ModuleSpec | None:
+        prefix, _, name = fullname.partition(".")
+        territory = self.territories.get(prefix)
+        if territory is None:
+            return None
+        place = territory.root.joinpath(*name.split("."))
+        if place.is_dir() or not name:
+            spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)
+            spec.submodule_search_locations = [str(place)]
+            return spec
+        file = place.with_suffix(".py")
+        if not file.is_file():
+            return None
+        self.admit(territory, file, name)
+        return importlib.util.spec_from_file_location(fullname, file, loader=_Loader(file))
+
+    def admit(self, territory: Territory, file: Path, name: str) -> None:
+        territory.admit(file, name)
+        owners = self.residents.setdefault(str(file), [])
+        owners[:] = [r for r in owners if r.territory is not territory]
+        owners.append(territory.residents[str(file)])
+
+    def importer(self, file: str, module: object) -> Resident | None:
+        """Return who the code in `file` is; of several loads of a file, the one called `module`."""
+        owners = self.residents.get(file)
+        if not owners:
+            return None
+        for owner in owners:
+            if isinstance(module, str) and module.startswith(owner.territory.prefix + "."):
+                return owner
+        return owners[0]
+
+
+def _guarded_import(finder: _Finder) -> types.FunctionType:
+    plain = finder.import_statement
+
+    def guarded_import(  # the signature of builtins.__import__
+        name: str,
+        globals: Mapping[str, object] | None = None,
+        locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> types.ModuleType:
+        frame = sys._getframe(1)
+        owners = finder.residents.get(frame.f_code.co_filename)
+        if owners is None or (level == 0 and name.partition(".")[0] not in TOPS):
+            return plain(name, globals, locals, fromlist or (), level)
+        own_name = frame.f_globals.get("__name__")
+        importer = finder.importer(frame.f_code.co_filename, own_name)
+        assert importer is not None
+        package = importer.module.rpartition(".")[0]
+        target = absolute("." * level + name, package)
+        for leaf in fromlist or ("",):
+            _refuse(importer, f"{target}.{leaf}".rstrip("."), frame.f_lineno)
+        prefix = importer.territory.prefix
+        if level or not str(own_name).startswith(prefix + "."):
+            return plain(name, globals, locals, fromlist or (), level)
+        module = finder.import_module(f"{prefix}.{target}")
+        if fromlist:
+            return plain(f"{prefix}.{target}", globals, locals, fromlist, 0)
+        top = sys.modules[f"{prefix}.{target.partition('.')[0]}"]
+        return top if "." in name else module
+
+    return guarded_import
+
+
+def _guarded_import_module(finder: _Finder) -> types.FunctionType:
+    plain = finder.import_module
+
+    def guarded_import_module(name: str, package: str | None = None) -> types.ModuleType:
+        frame = sys._getframe(1)
+        own_name = frame.f_globals.get("__name__")
+        importer = finder.importer(frame.f_code.co_filename, own_name)
+        if importer is None:
+            return plain(name, package)
+        prefix = importer.territory.prefix + "."
+        inside = (package or "").removeprefix(prefix) or importer.module.rpartition(".")[0]
+        target = absolute(name, inside).removeprefix(prefix)
+        _refuse(importer, target, frame.f_lineno)
+        if target.partition(".")[0] in TOPS and str(own_name).startswith(prefix):
+            return plain(prefix + target)
+        return plain(name, package)
+
+    return guarded_import_module
+
+
+def _refuse(importer: Resident, target: str, line: int) -> None:
+    reason = objection(importer.module, target, importer.territory.offers)
+    if reason:
+        raise ForbiddenImport(f"{importer.file}:{line}: {reason}")
+
+
+def install(territory: Territory) -> None:
+    """Let a territory's modules be found, and guard what they import."""
+    finder = _installed()
+    if finder is None:
+        finder = _Finder()
+        sys.meta_path.insert(0, finder)
+        builtins.__import__ = _guarded_import(finder)
+        importlib.import_module = _guarded_import_module(finder)
+    finder.territories[territory.prefix] = territory
+
+
+def remove(territory: Territory) -> None:
+    """Forget a territory and its modules; with the last one, the guard goes as well."""
+    finder = _installed()
+    if finder is None:
+        return
+    finder.territories.pop(territory.prefix, None)
+    for file in territory.residents:
+        owners = finder.residents.get(file, [])
+        owners[:] = [r for r in owners if r.territory is not territory]
+        if not owners:
+            finder.residents.pop(file, None)
+    for name in [n for n in sys.modules if n.partition(".")[0] == territory.prefix]:
+        del sys.modules[name]
+    if not finder.territories:
+        sys.meta_path.remove(finder)
+        builtins.__import__ = finder.import_statement
+        importlib.import_module = finder.import_module
+
+
+def _installed() -> _Finder | None:
+    return next((f for f in sys.meta_path if isinstance(f, _Finder)), None)
+
+
+def used_prefixes() -> frozenset[str]:
+    """Return the prefixes of all territories that are loaded in this process."""
+    finder = _installed()
+    return frozenset(finder.territories) if finder else frozenset()

@@ -1,0 +1,122 @@
+"""What bounds a call while it runs: how many at once, and what its tree may spend.
+
+Spending counts integers; the itemised bill is built from spans when a budget breaks. A breach ends
+the context that the budget was set on, and that branch alone. Used by `call.py` and `proxy.py`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from ringfence.errors import BudgetExceeded, Overloaded
+from ringfence.kernel.context import Budget, Context, Purse
+from ringfence.kernel.scope import end
+
+UNLIMITED = 1 << 60  # more than a process can count to; keeps the comparison an integer one
+
+
+class Bulkhead(Struct, eq=False):
+    """How many more calls of one plugin may be in progress."""
+
+    plugin: str
+    limit: int
+    free: int
+
+    def refuse(self) -> Overloaded:
+        return Overloaded(
+            f"{self.limit} calls are in progress; expected a free place, got none.",
+            subject=self.plugin,
+            hint="Try again later, or raise plugin_concurrency under [kernel].",
+            retry_after_s=1.0,
+        )
+
+
+def purse_for(budget: Budget, outer: Purse | None = None) -> Purse:
+    """Return a full purse for `budget`; what it leaves open is unlimited here, or `outer`'s."""
+    depth = budget.depth if budget.depth is not None else (outer.depth if outer else UNLIMITED)
+    return Purse(
+        UNLIMITED if budget.calls is None else budget.calls,
+        UNLIMITED if budget.queries is None else budget.queries,
+        UNLIMITED if budget.events is None else budget.events,
+        min(depth, outer.depth) if outer else depth,
+        budget,
+        None,
+        outer,
+    )
+
+
+def check_call(parent: Context, name: str, spans: Iterable[Context]) -> None:
+    """The slow half of spending a call: find which purse is empty, or how deep the chain is."""
+    purse = parent.purse
+    if parent.depth >= purse.depth:
+        chain = " → ".join([*_chain(parent), name])
+        raise BudgetExceeded(
+            f"calls are nested {parent.depth + 1} deep; expected at most {purse.depth}: {chain}.",
+            subject=name,
+            hint="Look for services that call each other in a circle.",
+        )
+    if purse.calls < 0:
+        raise breach(purse, parent, "calls", spans)
+    spend_outer(purse, parent, "calls", spans)
+
+
+def spend_outer(purse: Purse, ctx: Context, what: str, spans: Iterable[Context]) -> None:
+    """Spend one of `what` from every purse around `purse`."""
+    outer = purse.outer
+    while outer is not None:
+        left = getattr(outer, what) - 1
+        setattr(outer, what, left)
+        if left < 0:
+            raise breach(outer, ctx, what, spans)
+        outer = outer.outer
+
+
+def breach(
+    purse: Purse, ctx: Context, what: str, spans: Iterable[Context]
+) -> BudgetExceeded:
+    """End the context that the purse was set on, and return the error with the bill."""
+    owner = purse.owner or ctx
+    allowed = getattr(purse.budget, what)
+    error = BudgetExceeded(
+        f"{what}: more than the budget of {allowed} was spent.\n{bill(owner, ctx, what, spans)}",
+        subject=owner.operation,
+        hint=f"Spend less, or raise {what} in the budget that it runs under.",
+    )
+    end(owner, error)
+    return error
+
+
+def bill(owner: Context, ctx: Context, what: str, spans: Iterable[Context]) -> str:
+    """Itemise what the subtree of `owner` spent: operations, how often, how much."""
+    items: Counter[str] = Counter()
+    open_now: list[Context] = []
+    node: Context | None = ctx
+    while node is not None:
+        open_now.append(node)
+        node = None if node is owner else node.parent
+    for span in [*(s for s in spans if s.trace == owner.trace), *open_now]:
+        if span is owner or _descends(span, owner):
+            spent = span.queries if what == "queries" else int(span is not owner)
+            items[span.operation] += spent
+    lines = [f"  {count:>6} {what} by {name}" for name, count in items.most_common() if count]
+    return "\n".join(lines) or f"  nothing recorded of {what}"
+
+
+def _descends(span: Context, owner: Context) -> bool:
+    node = span.parent
+    while node is not None:
+        if node is owner:
+            return True
+        node = node.parent
+    return False
+
+
+def _chain(ctx: Context) -> list[str]:
+    names: list[str] = []
+    node: Context | None = ctx
+    while node is not None:
+        names.append(node.operation)
+        node = node.parent
+    names.reverse()
+    return names if len(names) <= 12 else [*names[:6], "…", *names[-5:]]

@@ -1,0 +1,265 @@
+"""From a folder to imported modules: discover the files, read them, import them under the guard.
+
+Each step takes the one before it and gives the next: `Discovered → Sources → Modules`. A file that
+cannot be parsed, a module that fails, exits or hangs at import is quarantined with its reason; the
+others go on.
+"""
+
+import importlib
+import itertools
+import keyword
+import re
+import threading
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from traceback import walk_tb
+from typing import TypeVar
+
+from msgspec import Struct
+
+from ringfence.errors import DeadlineExceeded, Finding
+from ringfence.kernel import guard
+from ringfence.kernel.manifest import Quarantined
+from ringfence.kernel.source import Source, read_source
+
+T = TypeVar("T")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Folders of a domain that hold no features.
+_KEPT = {"migrations", "tests", "contracts", "static"}
+MEND = "mend it; until then the plugin is quarantined and the others serve"
+_instances = itertools.count(1)
+
+
+class Feature(Struct, frozen=True):
+    """One public file of a domain."""
+
+    domain: str
+    name: str
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return f"{self.domain}.{self.name}"
+
+    @property
+    def file(self) -> str:
+        return f"domains/{self.domain}/{self.name}.py"
+
+    @property
+    def module(self) -> str:
+        return f"domains.{self.domain}.{self.name}"
+
+
+class Discovered(Struct, frozen=True):
+    """The files of an application."""
+
+    root: Path
+    domains: Mapping[str, Path]
+    features: Sequence[Feature]
+    findings: Sequence[Finding]
+
+
+class Sources(Struct, frozen=True):
+    """What those files say, without having run any."""
+
+    discovered: Discovered
+    by_feature: Mapping[str, Source]
+    findings: Sequence[Finding]
+    quarantined: Sequence[Quarantined]
+
+    def services_of(self, domain: str) -> list[str]:
+        """The services that a domain's files declare, as they are written."""
+        return sorted(
+            name
+            for feature in self.discovered.features
+            if feature.domain == domain and feature.id in self.by_feature
+            for word, name in self.by_feature[feature.id].names
+            if word == "service"
+        )
+
+
+class Modules(Struct, frozen=True):
+    """The imported modules, and those that could not be."""
+
+    sources: Sources
+    territory: guard.Territory
+    by_feature: Mapping[str, types.ModuleType]
+    quarantined: Sequence[Quarantined]
+
+
+def discover(root: Path) -> Discovered:
+    """List the features of every domain under `root`, and what is wrong with their names."""
+    findings: list[Finding] = []
+    domains: dict[str, Path] = {}
+    features: list[Feature] = []
+    for folder in sorted((root / "domains").iterdir()):
+        if folder.name.startswith((".", "_")) or not folder.is_dir():
+            continue
+        place = f"domains/{folder.name}"
+        if _acceptable(folder, root, place, findings):
+            domains[folder.name] = folder
+            features += _features(folder, root, findings)
+    return Discovered(root, domains, features, findings)
+
+
+def _features(folder: Path, root: Path, findings: list[Finding]) -> Iterator[Feature]:
+    for path in sorted(folder.iterdir()):
+        place = f"domains/{folder.name}/{path.name}"
+        if path.name.startswith(("_", ".")):
+            if path.name == "__init__.py" and path.stat().st_size:
+                message = "a domain's __init__.py is never run"
+                findings.append(Finding(place, 1, "RF101", message, "move it to a `_helper.py`"))
+        elif path.is_dir():
+            if path.name not in _KEPT and any(path.glob("*.py")):
+                message = "a domain has no sub-folders of features"
+                fix = "move the files up, or start the folder's name with `_`"
+                findings.append(Finding(place, 0, "RF101", message, fix))
+        elif path.suffix == ".py" and _acceptable(path, root, place, findings):
+            yield Feature(folder.name, path.stem, path)
+
+
+def _acceptable(path: Path, root: Path, place: str, findings: list[Finding]) -> bool:
+    """Refuse a name that cannot be a word of Python, and a link that leads out of the folder."""
+    name = path.stem if path.suffix == ".py" else path.name
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        message = f"{name!r} cannot be a name; expected lower_case_words, as in place_order"
+        findings.append(Finding(place, 0, "RF101", message, "rename it"))
+        return False
+    if not path.resolve().is_relative_to(root.resolve()):
+        message = "this is a link that leads out of the application; expected a file in it"
+        findings.append(Finding(place, 0, "RF101", message, "put the file itself there"))
+        return False
+    return True
+
+
+def read_sources(discovered: Discovered) -> Sources:
+    """Read every feature's file, and the helpers beside it, without running anything."""
+    by_feature = {f.id: read_source(f.path) for f in discovered.features}
+    read = Sources(discovered, by_feature, (), ())
+    offers = {domain: read.services_of(domain) for domain in discovered.domains}
+    findings = list(discovered.findings)
+    quarantined: list[Quarantined] = []
+    for feature in discovered.features:
+        source = by_feature[feature.id]
+        for finding in _unloadable(feature, source, offers):
+            findings.append(finding)
+            names, parsed = source.names, not source.error
+            quarantined.append(
+                Quarantined(feature.id, feature.domain, feature.file, finding, names, parsed)
+            )
+    for path, module in _helpers(discovered):
+        file = str(path.relative_to(discovered.root))
+        findings += guard.static_findings(read_source(path), module, file, offers)
+    return Sources(discovered, by_feature, findings, quarantined)
+
+
+def _unloadable(
+    feature: Feature, source: Source, offers: Mapping[str, Sequence[str]]
+) -> list[Finding]:
+    if not source.error:
+        return guard.static_findings(source, feature.module, feature.file, offers)
+    message = f"{feature.id}: the file cannot be parsed: {source.error}"
+    return [Finding(feature.file, source.error_line, "RF102", message, MEND)]
+
+
+def _helpers(discovered: Discovered) -> Iterator[tuple[Path, str]]:
+    """The modules beside the features that the guard watches: private helpers and `lib/`."""
+    for top in (*discovered.domains.values(), discovered.root / "lib"):
+        for path in sorted(top.rglob("*.py")) if top.is_dir() else ():
+            relative = path.relative_to(discovered.root).with_suffix("")
+            private = top.name == "lib" or any(p.startswith("_") for p in relative.parts[2:])
+            if private and path.name != "__init__.py":
+                yield path, ".".join(relative.parts)
+
+
+def claim(app: str, sources: Sources) -> guard.Territory:
+    """Install the guard for a new generation of the application's modules."""
+    root = sources.discovered.root
+    offers = {d: sources.services_of(d) for d in sources.discovered.domains}
+    territory = guard.Territory(root, f"{app}@{next(_instances)}", {}, offers)
+    guard.install(territory)
+    return territory
+
+
+def import_features(
+    sources: Sources, territory: guard.Territory, timeout_s: float
+) -> Modules:
+    """Import every readable feature, each within its deadline, all on one thread beside the loop."""
+    known = {q.id for q in sources.quarantined}
+    wanted = [f for f in sources.discovered.features if f.id not in known]
+    results = run_each(
+        [lambda f=f: importlib.import_module(f"{territory.prefix}.{f.module}") for f in wanted],
+        timeout_s,
+    )
+    modules: dict[str, types.ModuleType] = {}
+    quarantined = list(sources.quarantined)
+    for feature, result in zip(wanted, results, strict=True):
+        if isinstance(result, types.ModuleType):
+            modules[feature.id] = result
+        else:
+            line, said = failed(result, feature.file, timeout_s)
+            message = f"{feature.id}: its import {said}"
+            finding = Finding(feature.file, line, "RF102", message, MEND)
+            names = sources.by_feature[feature.id].names
+            quarantined.append(
+                Quarantined(feature.id, feature.domain, feature.file, finding, names)
+            )
+    return Modules(sources, territory, modules, quarantined)
+
+
+def failed(error: object, file: str, timeout_s: float) -> tuple[int, str]:
+    """Say where in `file` and how a step failed; `error` is what `run_each` gave or a hook raised."""
+    if not isinstance(error, BaseException) or isinstance(error, DeadlineExceeded):
+        return 1, f"has not ended within {timeout_s:g} s"
+    line = 1
+    for frame, at in walk_tb(error.__traceback__):
+        if frame.f_code.co_filename.endswith(file):
+            line = at
+    name = type(error).__name__
+    return line, f"has failed: {name}: {error}" if str(error) else f"has failed: {name}"
+
+
+class _TimedOut(Struct, frozen=True):
+    """What stands in the place of a result that did not come."""
+
+
+def run_each(
+    steps: Sequence[Callable[[], T]], timeout_s: float
+) -> list[T | BaseException | _TimedOut]:
+    """Run each step in order, off this thread, each within `timeout_s`; contain what it raises.
+
+    A step that does not end is left behind on its daemon thread, and the rest goes on on another.
+    """
+    results: list[T | BaseException | _TimedOut] = []
+    while len(results) < len(steps):
+        results += _run_until_stuck(steps[len(results) :], timeout_s)
+    return results
+
+
+def _run_until_stuck(
+    steps: Sequence[Callable[[], T]], timeout_s: float
+) -> list[T | BaseException | _TimedOut]:
+    results: list[T | BaseException | _TimedOut] = []
+    ended = threading.Event()
+    given_up = threading.Event()
+
+    def run() -> None:
+        for step in steps:
+            try:
+                result: T | BaseException = step()
+            except BaseException as error:  # SystemExit too: one file must not end the process
+                result = error
+            if given_up.is_set():
+                return
+            results.append(result)
+        ended.set()
+
+    threading.Thread(target=run, name="ringfence-boot", daemon=True).start()
+    seen = -1
+    while not ended.wait(timeout_s):
+        if len(results) == seen:
+            given_up.set()
+            return [*results[:seen], _TimedOut()]
+        seen = len(results)
+    return results

@@ -1,0 +1,109 @@
+"""What an application declares: its plugins, what each needs and what each offers.
+
+Values only. `declarations.py` reads them from imported classes, constructing and calling nothing;
+`verify.py` checks them; everything that is written down about an application is derived from them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from ringfence.errors import Finding
+from ringfence.kernel.plugin import Plugin
+from ringfence.kernel.ports import Declared, Signature
+
+
+class ToolNeed(Struct, frozen=True):
+    """A field that is given a handle on a tool."""
+
+    field: str
+    tool: str
+    contract: type
+
+
+class ServiceNeed(Struct, frozen=True):
+    """A field that is given a callable: another feature's service, in this plugin's view."""
+
+    field: str
+    service: str
+    view: Signature
+    optional: bool
+    line: int
+
+
+class SettingsNeed(Struct, frozen=True):
+    """A field that is given a section of the configuration."""
+
+    field: str
+    section: str
+    settings: type[Struct]
+
+
+Need = ToolNeed | ServiceNeed | SettingsNeed
+
+
+class RequestValue(Struct, frozen=True):
+    """A parameter that the kernel fills in for each call: `ctx`, `user`, a transaction."""
+
+    parameter: str
+    type: type
+
+
+class Offer(Struct, frozen=True):
+    """One method that is reached from outside its plugin, under one or several declarations."""
+
+    method: str
+    function: Callable[..., object]
+    declared: tuple[Declared, ...]
+    request_values: tuple[RequestValue, ...]
+    signature: Signature
+    is_async: bool
+
+
+class PluginFacts(Struct, frozen=True):
+    """One plugin, as its class declares it."""
+
+    id: str  # `orders.place_order`: domain and file
+    domain: str
+    cls: type[Plugin]
+    file: str
+    line: int
+    doc: str
+    needs: tuple[Need, ...]
+    offers: tuple[Offer, ...]
+    error_codes: Mapping[str, int]  # code → line
+
+    def needs_of(self, kind: type) -> list[Need]:
+        return [need for need in self.needs if isinstance(need, kind)]
+
+    @property
+    def grants(self) -> frozenset[str]:
+        """The services that this plugin may call."""
+        by_field = {need.service for need in self.needs if isinstance(need, ServiceNeed)}
+        by_name = {c for o in self.offers for d in o.declared for c in d.declaration.calls}
+        return frozenset(by_field | by_name)
+
+
+class Quarantined(Struct, frozen=True):
+    """A plugin that cannot serve, why, and the names that its file would have declared."""
+
+    id: str
+    domain: str
+    file: str
+    finding: Finding
+    names: tuple[tuple[str, str], ...] = ()  # decorator and first argument: ("post", "/orders")
+    parsed: bool = True
+
+
+class Manifest(Struct, frozen=True):
+    """Everything that an application declares, and what is wrong with how it declares it."""
+
+    app: str
+    plugins: Sequence[PluginFacts]
+    quarantined: Sequence[Quarantined]
+    findings: Sequence[Finding]
+
+    @property
+    def declared(self) -> list[Declared]:
+        """Every declaration of every plugin, in the order of files and lines."""
+        return [d for p in self.plugins for o in p.offers for d in o.declared]

@@ -1,0 +1,134 @@
+"""The chain around a handler, composed once when its plugin is bound.
+
+From the inside out: the method; the request values that it asks for (`ctx`, `user`, `tx`); the
+worker thread of a `def`. The fixed outermost layer, the gate, is `call.py`'s. A handler that asks
+for nothing runs with nothing around it.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+
+from ringfence.errors import KernelBug, Unauthenticated
+from ringfence.kernel.context import Context, Principal, current
+from ringfence.kernel.manifest import Offer, RequestValue
+from ringfence.kernel.registry import Handler
+from ringfence.kernel.threads import Pool, Share
+from ringfence.kernel.waiting import wait
+
+Scope = Callable[[], AbstractAsyncContextManager[object]]
+
+
+def compose(
+    offer: Offer,
+    instance: object,
+    scopes: Mapping[str, Scope],
+    pool: Pool,
+    share: Share,
+) -> Handler:
+    """Return the handler of one operation: called with its arguments in order, awaited.
+
+    Args:
+        offer: The method, and what it asks for.
+        instance: The plugin.
+        scopes: For each parameter that a tool fills in, what yields its value.
+        pool: Where a `def` runs.
+        share: Its plugin's part of that.
+    """
+    method = _positional(offer, getattr(instance, offer.method))
+    simple = [v for v in offer.request_values if v.parameter not in scopes]
+    scoped = [v.parameter for v in offer.request_values if v.parameter in scopes]
+    if not offer.is_async:
+        return _threaded(method, simple, {n: scopes[n] for n in scoped}, pool, share)
+    if simple:
+        method = _with_values(method, simple)
+    for name in scoped:
+        method = _inside(method, name, scopes[name])
+    handler: Handler = method
+    return handler
+
+
+def _positional(offer: Offer, method: Callable[..., object]) -> Callable[..., object]:
+    """Let keyword-only parameters be passed in order, as all others are."""
+    names = [p.name for p in offer.signature.parameters]
+    by_keyword = inspect.Parameter.KEYWORD_ONLY
+    kinds = inspect.signature(method).parameters
+    keyword_only = [n for n in names if kinds[n].kind is by_keyword]
+    if not keyword_only:
+        return method
+    first = len(names) - len(keyword_only)
+
+    def call(*args: object, **values: object) -> object:
+        return method(*args[:first], **dict(zip(keyword_only, args[first:], strict=True)), **values)
+
+    return call
+
+
+def _value_of(value: RequestValue, ctx: Context) -> object:
+    if value.type is Context:
+        return ctx
+    if value.type is Principal:
+        if ctx.principal is None:
+            raise Unauthenticated(
+                "nobody is signed in; expected a principal.", subject=ctx.operation
+            )
+        return ctx.principal
+    raise KernelBug(f"nothing fills in {value.type.__name__}", subject=value.parameter)
+
+
+def _values(wanted: list[RequestValue]) -> dict[str, object]:
+    ctx = current.get()
+    if ctx is None:
+        raise KernelBug("a handler ran outside any context")
+    return {value.parameter: _value_of(value, ctx) for value in wanted}
+
+
+def _with_values(method: Callable[..., object], wanted: list[RequestValue]) -> Handler:
+    def call(*args: object, **scoped: object) -> Awaitable[object]:
+        made: Awaitable[object] = method(*args, **_values(wanted), **scoped)  # type: ignore[assignment]
+        return made
+
+    return call
+
+
+def _inside(method: Callable[..., object], name: str, scope: Scope) -> Handler:
+    async def call(*args: object, **scoped: object) -> object:
+        async with scope() as value:
+            return await method(*args, **scoped, **{name: value})  # type: ignore[misc]
+
+    return call
+
+
+def _threaded(
+    method: Callable[..., object],
+    simple: list[RequestValue],
+    scopes: Mapping[str, Scope],
+    pool: Pool,
+    share: Share,
+) -> Handler:
+    if not simple and not scopes:
+
+        async def run(*args: object) -> object:
+            return await pool.run(share, method, args)
+
+        return run
+
+    async def run_with_values(*args: object) -> object:
+        values = _values(simple)
+        return await pool.run(share, _in_scopes, (method, args, values, list(scopes.items())))
+
+    return run_with_values
+
+
+def _in_scopes(
+    method: Callable[..., object],
+    args: tuple[object, ...],
+    values: dict[str, object],
+    scopes: list[tuple[str, Scope]],
+) -> object:
+    """On the worker's thread: open each scope with `wait`, then run the method."""
+    if not scopes:
+        return method(*args, **values)
+    name, scope = scopes[0]
+    with wait(scope()) as value:
+        return _in_scopes(method, args, {**values, name: value}, scopes[1:])

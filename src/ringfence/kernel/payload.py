@@ -1,0 +1,171 @@
+"""Payloads at the boundary: read a mapping into typed arguments, and name every fault in it.
+
+msgspec validates in one pass and stops at the first fault. The pass that succeeds costs nothing
+more; a payload that fails is read again, field by field, so that the answer lists all its faults.
+"""
+
+import dataclasses
+import difflib
+import re
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from msgspec import NODEFAULT, Struct, ValidationError, convert, defstruct
+from msgspec.structs import astuple
+from msgspec.structs import fields as struct_fields
+
+from ringfence.errors import Fault, Invalid
+
+T = TypeVar("T")
+_MESSAGE = re.compile(r"^(?P<what>.*?)(?: - at `\$?(?P<path>[^`]*)`)?$", re.DOTALL)
+_SEQUENCES = (list, tuple, set, frozenset, Sequence)
+
+
+class Member(Struct, frozen=True):
+    """One field of an object-like type: the key in a payload, its type hint, whether it must be."""
+
+    key: str
+    hint: object
+    required: bool
+
+
+def read(value: object, hint: type[T], subject: str) -> T:
+    """Convert `value` into `hint`; raise `Invalid` with every fault otherwise."""
+    try:
+        return convert(value, hint, from_attributes=True)
+    except ValidationError:
+        raise Invalid("the payload does not fit", subject=subject, faults=faults(value, hint)) from None
+
+
+def faults(value: object, hint: object, *, strict: bool = True) -> list[Fault]:
+    """List everything that keeps `value` from being read as `hint`; empty when it fits.
+
+    Args:
+        value: Decoded data: mappings, sequences, scalars.
+        hint: A type that msgspec reads.
+        strict: As in msgspec; False also reads numbers and booleans from text.
+    """
+    found: list[Fault] = []
+    _examine(value, hint, "$", strict, found)
+    return found
+
+
+def _examine(value: object, hint: object, path: str, strict: bool, found: list[Fault]) -> None:
+    before = len(found)
+    shape = _unwrap(hint, value)
+    known = members(shape)
+    if known is not None and isinstance(value, Mapping):
+        _examine_members(value, shape, known, path, strict, found)
+    elif _item_hint(shape) is not None and isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _examine(item, _item_hint(shape), f"{path}[{index}]", strict, found)
+    if len(found) == before:
+        _examine_whole(value, hint, path, strict, found)
+
+
+def _examine_members(
+    value: Mapping[str, object],
+    shape: object,
+    known: Sequence[Member],
+    path: str,
+    strict: bool,
+    found: list[Fault],
+) -> None:
+    for member in known:
+        if member.key in value:
+            _examine(value[member.key], member.hint, f"{path}.{member.key}", strict, found)
+        elif member.required:
+            found.append(Fault(f"{path}.{member.key}", "is missing"))
+    if isinstance(shape, type) and issubclass(shape, Struct):
+        if shape.__struct_config__.forbid_unknown_fields:
+            names = [member.key for member in known]
+            for key in value:
+                if key not in names:
+                    found.append(Fault(f"{path}.{key}", f"unknown field{did_you_mean(key, names)}"))
+
+
+def _examine_whole(
+    value: object, hint: object, path: str, strict: bool, found: list[Fault]
+) -> None:
+    try:
+        # mypy cannot know that a hint read from a signature is a type
+        convert(value, hint, strict=strict, from_attributes=True)  # type: ignore[call-overload]
+    except ValidationError as error:
+        parts = _MESSAGE.match(str(error))
+        what, below = (parts["what"], parts["path"] or "") if parts else (str(error), "")
+        found.append(Fault(path + below, what))
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return `; did you mean ...?` when one of `known` is close to `word`, else nothing."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def members(hint: object) -> list[Member] | None:
+    """Return the fields of a Struct, dataclass or TypedDict; None for any other type."""
+    if not isinstance(hint, type):
+        return None
+    if issubclass(hint, Struct):
+        return [Member(f.encode_name, f.type, f.required) for f in struct_fields(hint)]
+    if is_typeddict(hint):
+        required: frozenset[str] = getattr(hint, "__required_keys__", frozenset())
+        hints = get_type_hints(hint, include_extras=True)
+        return [Member(k, v, k in required) for k, v in hints.items()]
+    if dataclasses.is_dataclass(hint):
+        hints = get_type_hints(hint, include_extras=True)
+        return [Member(f.name, hints[f.name], _no_default(f)) for f in dataclasses.fields(hint)]
+    return None
+
+
+def _no_default(field: "dataclasses.Field[object]") -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
+def _unwrap(hint: object, value: object) -> object:
+    """Strip `Annotated`, and `| None` where the value is there."""
+    if get_origin(hint) is Annotated:
+        return _unwrap(get_args(hint)[0], value)
+    if get_origin(hint) in (Union, types.UnionType):
+        rest = [arm for arm in get_args(hint) if arm is not type(None)]
+        if len(rest) == 1 and value is not None:
+            return _unwrap(rest[0], value)
+    return hint
+
+
+def _item_hint(hint: object) -> object | None:
+    args = get_args(hint)
+    if get_origin(hint) in _SEQUENCES and args and (len(args) == 1 or args[1] is Ellipsis):
+        return args[0]
+    return None
+
+
+def arguments_reader(
+    subject: str, parameters: Sequence[tuple[str, object, object]]
+) -> Callable[[Mapping[str, object]], tuple[object, ...]]:
+    """Return a function that reads a mapping into the arguments of an operation, in order.
+
+    Args:
+        subject: What errors are said to be about.
+        parameters: Name, type hint and default (`NODEFAULT` for none) of each.
+    """
+    ordered = [(n, h) if d is NODEFAULT else (n, h, d) for n, h, d in parameters]
+    arguments = defstruct("Arguments", ordered, kw_only=True)  # type: ignore[arg-type]
+
+    def read_arguments(payload: Mapping[str, object]) -> tuple[object, ...]:
+        return astuple(read(payload, arguments, subject))
+
+    return read_arguments
+
+
+def single_reader(
+    subject: str, hint: type
+) -> Callable[[Mapping[str, object]], tuple[object, ...]]:
+    """Return a function that reads a mapping into the one Struct that an operation takes."""
+
+    def read_single(payload: Mapping[str, object]) -> tuple[object, ...]:
+        return (read(payload, hint, subject),)
+
+    return read_single

@@ -1,0 +1,295 @@
+"""What the kernel and the tools need from each other, as protocols and small values.
+
+The one module of the kernel that a tool imports. Towards a tool: `Driver`, `Ingress`, `ToolSpec`,
+and how a tool's decorators declare (`Declaration`, `declare`). Towards the kernel: `ToolEnv`,
+`Grant`, `Endpoint`, `Clock`. Adding a tool changes nothing here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+
+from msgspec import Struct
+
+from ringfence.errors import Finding
+from ringfence.kernel.context import Budget as Budget
+from ringfence.kernel.context import Context as Context
+from ringfence.kernel.context import Hold as Hold
+from ringfence.kernel.context import Principal as Principal
+from ringfence.kernel.context import current as current
+from ringfence.kernel.payload import faults as faults
+
+C = TypeVar("C", bound=type)
+F = TypeVar("F", bound=Callable[..., object])
+
+# ---- time
+
+
+class Timer(Protocol):
+    """A callback that has not run yet."""
+
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """The only source of time for kernel and drivers; tests put a fake one in its place."""
+
+    def now(self) -> datetime:
+        """Return the wall-clock time, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back; the unit of every deadline."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        """Run `callback` on the event loop once `monotonic()` has reached `when`."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Suspend for at least `seconds`."""
+        ...
+
+
+# ---- what a plugin declares
+
+
+class Declaration(Struct, frozen=True, kw_only=True):
+    """What one decorator says about one method. Each tool derives its own kinds.
+
+    `tool` names the tool that serves it (empty: the kernel); `kind` names it for people.
+    """
+
+    tool: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+
+    calls: tuple[str, ...] = ()  # services that the method reaches through `ctx.call`
+    budget: Budget | None = None  # what one run of the method may spend, beside its caller's
+
+    @property
+    def key(self) -> str:
+        """What must be unique in an application among declarations of this kind."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """How traces and messages show it: `POST /orders`."""
+        return f"{self.kind} {self.key}"
+
+
+def declare(declaration: Declaration) -> Callable[[F], F]:
+    """Return a decorator that attaches `declaration` to a method, and does nothing else."""
+
+    def attach(method: F) -> F:
+        declared = (*getattr(method, "__ringfence__", ()), declaration)
+        setattr(method, "__ringfence__", declared)
+        return method
+
+    return attach
+
+
+# Marks a parameter that has no default; None is a default like any other.
+class Required(Struct, frozen=True):
+    """The parameter must be given."""
+
+
+REQUIRED = Required()
+
+
+class Parameter(Struct, frozen=True):
+    """One value that a caller gives to an operation.
+
+    `annotation` is the evaluated type hint, `Annotated[...]` kept.
+    """
+
+    name: str
+    annotation: object
+    default: object = REQUIRED
+
+
+class Signature(Struct, frozen=True):
+    """What an operation takes from its caller and answers; request values are left out."""
+
+    parameters: tuple[Parameter, ...]
+    result: object
+    doc: str = ""
+
+
+class Declared(Struct, frozen=True):
+    """One declaration in its place: whose it is, where it stands, what its method looks like."""
+
+    declaration: Declaration
+    plugin: str
+    domain: str
+    method: str
+    signature: Signature
+    file: str
+    line: int
+
+
+class StaticName(Struct, frozen=True):
+    """A declaration of a file that did not load, as read from its text: `@post("/orders")`."""
+
+    decorator: str
+    name: str
+    plugin: str
+    reason: str
+
+
+# ---- tools
+
+
+class Grant(Struct, frozen=True):
+    """Who a handle on a tool is for."""
+
+    plugin: str
+    domain: str
+    instance: str
+
+
+class Operation(Struct, frozen=True):
+    """What the kernel has to know about one method of a contract."""
+
+    spends: Literal["", "queries", "events"] = ""
+    idempotent: bool = False
+    yields: type | None = None  # an async context manager whose value is this contract
+
+
+def operation(
+    *,
+    spends: Literal["", "queries", "events"] = "",
+    idempotent: bool = False,
+    yields: type | None = None,
+) -> Callable[[F], F]:
+    """Mark a contract's method as one that passes through the kernel's proxy.
+
+    Args:
+        spends: The budget that one use costs one of.
+        idempotent: Whether repeating it after a lost answer is harmless.
+        yields: For `def method(...) -> AbstractAsyncContextManager[X]`: the contract X, whose
+            own operations are then proxied as well. The block runs in a context of its own.
+    """
+
+    def mark(method: F) -> F:
+        setattr(method, "__ringfence_operation__", Operation(spends, idempotent, yields))
+        return method
+
+    return mark
+
+
+def contract(tool: str) -> Callable[[C], C]:
+    """Mark a Protocol as the contract of the tool called `tool`: a plugin's field of that type
+    is given a handle on it."""
+
+    def mark(protocol: C) -> C:
+        setattr(protocol, "__ringfence_tool__", tool)
+        return protocol
+
+    return mark
+
+
+class Health(Struct, frozen=True):
+    """What `/health/ready` and `ringfence status` say of the whole application.
+
+    `reasons` is for whoever may know; strangers get `state` alone.
+    """
+
+    state: Literal["starting", "ready", "degraded", "stopping"]
+    reasons: tuple[str, ...] = ()
+
+
+class ToolEnv(Struct, frozen=True):
+    """What the kernel hands to a driver when it makes one."""
+
+    app: str
+    instance: str
+    root: Path  # the application's folder
+    state: Path  # where a tool may keep files of its own; made by whoever writes first
+    clock: Clock
+    domains: Mapping[str, Path]
+    health: Callable[[], Health]
+
+
+class Driver(Protocol):
+    """One implementation of a tool. Its module is `drivers/<name>.py`, its class `Driver`."""
+
+    Config: ClassVar[type[Struct]]
+    """The keys of `[tools.<instance>]` beside `driver` and `tool`, typed, with defaults."""
+
+    def __init__(self, config: Struct, env: ToolEnv) -> None: ...
+
+    async def start(self) -> None:
+        """Connect. Raises ToolUnavailable when the backend is down, StartRefused when the
+        application must not start at all (a failing migration, a port in use)."""
+        ...
+
+    async def stop(self) -> None:
+        """Release everything; called once, also after a failed `start`."""
+        ...
+
+    def handle(self, grant: Grant) -> object:
+        """Return the contract's implementation for one plugin; makes no I/O."""
+        ...
+
+
+class Endpoint(Protocol):
+    """One declared operation, ready to be called from outside. An ingress calls it as
+
+        await endpoint.open(args, principal, tenant)
+
+    which opens a root context, applies every limit, runs the handler and returns its result.
+    Every exception that leaves it is a RingfenceError with its `trace_id` set, or a cancellation.
+    """
+
+    @property
+    def declared(self) -> Declared: ...
+
+    @property
+    def operation(self) -> str: ...
+
+    async def open(
+        self,
+        args: tuple[object, ...],
+        principal: Principal | None = None,
+        tenant: str | None = None,
+    ) -> object:
+        """Run it. `args` are the signature's parameters in order, checked by the ingress."""
+        ...
+
+
+@runtime_checkable
+class Ingress(Protocol):
+    """A driver through which work comes in from outside. The kernel binds it once all plugins
+    are built, opens it last, and closes it first."""
+
+    def bind(self, endpoints: Sequence[Endpoint], absent: Sequence[StaticName]) -> None:
+        """Take the operations to serve, and the names whose plugins are quarantined."""
+        ...
+
+    async def open(self) -> None:
+        """Accept work from now on. Raises StartRefused when it cannot (a port in use)."""
+        ...
+
+    async def close(self, grace_s: float) -> None:
+        """Accept nothing more, then wait for work in progress, at most `grace_s` seconds."""
+        ...
+
+
+class ToolSpec(Struct, frozen=True):
+    """A tool as its package announces it, under the name `SPEC`."""
+
+    name: str
+    contract: type
+    package: str  # where `drivers/` is: `ringfence.tools.db`
+    default_driver: str
+    request_values: Mapping[type, str] = {}  # parameter type → the operation that yields it
+    check: "Callable[[Facts], list[Finding]] | None" = None
+
+
+class Facts(Struct, frozen=True):
+    """What a tool may check before anything starts."""
+
+    declared: Sequence[Declared]
+    domains: Mapping[str, Path]
+    root: Path

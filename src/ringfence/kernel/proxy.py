@@ -1,0 +1,156 @@
+"""A plugin's handle on a tool: every operation of the contract passes through here.
+
+A method marked `@operation` spends from the budget and refuses while the tool is down; one that
+yields runs its block in a context of its own, which is how a transaction shows in a trace and
+forbids service calls inside it. Unmarked methods of a contract are the driver's own.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from types import SimpleNamespace, TracebackType
+
+from msgspec import Struct
+
+from ringfence.errors import RingfenceError
+from ringfence.kernel.call import Gate, close, failure_of, fork
+from ringfence.kernel.context import Context, current
+from ringfence.kernel.limits import breach, spend_outer
+from ringfence.kernel.ports import Operation
+
+
+class ToolState(Struct, eq=False):
+    """What a proxy asks before each use of a tool."""
+
+    instance: str
+    refusal: Callable[[], RingfenceError] | None = None
+    reason: str = ""
+
+
+class Handle(SimpleNamespace):
+    """What a plugin holds in the place of a driver: the contract's methods, and no more."""
+
+
+def handle(contract: type, target: object, state: ToolState, gate: Gate, plugin: str) -> Handle:
+    """Return a plugin's handle on `target`, which implements `contract`."""
+    methods: dict[str, object] = {}
+    for name in _public(contract):
+        mark: Operation | None = getattr(getattr(contract, name), "__ringfence_operation__", None)
+        method = getattr(target, name)
+        if mark is None:
+            methods[name] = method
+        elif mark.yields is not None:
+            methods[name] = _yielding(method, mark.yields, name, state, gate, plugin)
+        else:
+            methods[name] = _gated(method, mark, state, gate)
+    return Handle(**methods)
+
+
+def _public(contract: type) -> list[str]:
+    return [
+        name
+        for base in contract.__mro__
+        for name, member in vars(base).items()
+        if not name.startswith("_") and callable(member)
+    ]
+
+
+def _gated(
+    method: Callable[..., Awaitable[object]], mark: Operation, state: ToolState, gate: Gate
+) -> Callable[..., Awaitable[object]]:
+    spends = mark.spends
+
+    async def use(*args: object, **options: object) -> object:
+        if state.refusal is not None:
+            raise state.refusal()
+        return await method(*args, **options)
+
+    async def use_and_spend(*args: object, **options: object) -> object:
+        if state.refusal is not None:
+            raise state.refusal()
+        ctx = current.get()
+        if ctx is not None:
+            ctx.queries += 1
+            purse = ctx.purse
+            purse.queries -= 1
+            if purse.queries < 0:
+                raise breach(purse, ctx, spends, gate.spans)
+            if purse.outer is not None:
+                spend_outer(purse, ctx, spends, gate.spans)
+        return await method(*args, **options)
+
+    return use_and_spend if spends == "queries" else use
+
+
+def _yielding(
+    method: Callable[..., AbstractAsyncContextManager[object]],
+    inner: type,
+    name: str,
+    state: ToolState,
+    gate: Gate,
+    plugin: str,
+) -> Callable[..., "Block"]:
+    operation = f"{state.instance}.{name}"
+
+    def use(*args: object, **options: object) -> Block:
+        return Block(method(*args, **options), inner, operation, state, gate, plugin)
+
+    return use
+
+
+class Block:
+    """The `async with` of an operation that yields: its body runs in a context of its own."""
+
+    def __init__(
+        self,
+        manager: AbstractAsyncContextManager[object],
+        inner: type,
+        operation: str,
+        state: ToolState,
+        gate: Gate,
+        plugin: str,
+    ) -> None:
+        self._manager = manager
+        self._inner = inner
+        self._operation = operation
+        self._state = state
+        self._gate = gate
+        self._plugin = plugin
+        self._ctx: Context | None = None
+
+    async def __aenter__(self) -> object:
+        if self._state.refusal is not None:
+            raise self._state.refusal()
+        parent = current.get()
+        if parent is not None:
+            self._ctx = fork(self._gate, parent, self._operation, self._plugin)
+            self._ctx.depth = parent.depth
+            current.set(self._ctx)
+        try:
+            value = await self._manager.__aenter__()
+        except BaseException as error:
+            self._leave(error)
+            raise
+        return handle(self._inner, value, self._state, self._gate, self._plugin)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        try:
+            swallowed = await self._manager.__aexit__(kind, error, trace)
+        except BaseException as raised:
+            self._leave(raised)
+            raise
+        self._leave(error)
+        return swallowed
+
+    def _leave(self, error: BaseException | None) -> None:
+        ctx = self._ctx
+        if ctx is not None:
+            ctx.held = None
+            if error is not None:
+                ctx.failure = failure_of(error)
+            current.set(ctx.parent)
+            close(self._gate, ctx)

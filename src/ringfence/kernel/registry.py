@@ -1,0 +1,59 @@
+"""Name → entry: the one place that a hot swap flips, and where a call finds what it runs.
+
+An entry outlives what it points to. Callers hold entries or callables made from them, never
+plugins; `refusal` is the single thing that the call path asks before it runs a handler.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from ringfence.errors import NoSuchService, RingfenceError
+from ringfence.kernel.context import Budget
+from ringfence.kernel.limits import Bulkhead
+from ringfence.kernel.payload import did_you_mean
+from ringfence.kernel.ports import Declared, Signature
+
+Handler = Callable[..., Awaitable[object]]
+Refusal = Callable[[], RingfenceError]
+
+
+class Entry(Struct, eq=False):
+    """One operation that can be called: a service, a route, a hook."""
+
+    operation: str
+    plugin: str
+    declared: Declared | None  # None for a name whose plugin is quarantined
+    signature: Signature
+    handler: Handler
+    bulkhead: Bulkhead
+    budget: Budget | None = None  # of its own, beside its caller's
+    refusal: Refusal | None = None
+    read: Callable[[Mapping[str, object]], tuple[object, ...]] | None = None  # made when first used
+
+
+class Registry:
+    """The services of one application."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+
+    def put(self, name: str, entry: Entry) -> None:
+        self._entries[name] = entry
+
+    def get(self, name: str) -> Entry:
+        """Return the entry called `name`; raises NoSuchService, with the nearest name."""
+        entry = self._entries.get(name)
+        if entry is None:
+            hint = did_you_mean(name, self.names())
+            raise NoSuchService(f"no plugin provides this service{hint}", subject=name)
+        return entry
+
+    def names(self) -> Sequence[str]:
+        return sorted(self._entries)
+
+    def withdraw(self, plugin: str, refusal: Refusal) -> None:
+        """Let every entry of `plugin` refuse from now on."""
+        for entry in self._entries.values():
+            if entry.plugin == plugin:
+                entry.refusal = refusal

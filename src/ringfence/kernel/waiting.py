@@ -1,0 +1,169 @@
+"""`wait`: how a `def` handler uses what is async, from its worker thread.
+
+All that one job waits for runs in one task on the event loop, its servant, so that a transaction
+opened by one `wait` is used and closed by the next ones in the same task. While a job waits, its
+thread runs the `def` work that its own await caused.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Awaitable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from typing import TypeVar, cast, overload
+
+from ringfence.errors import RingfenceError
+from ringfence.kernel.threads import Ask, Job, Manager, Outcome, Request, out_of_time, running_job
+
+T = TypeVar("T")
+_log = logging.getLogger("ringfence.kernel")
+
+
+@overload
+def wait(wanted: Awaitable[T]) -> T: ...
+
+
+@overload
+def wait(wanted: AbstractAsyncContextManager[T]) -> AbstractContextManager[T]: ...
+
+
+@overload
+def wait(wanted: AsyncIterable[T]) -> Iterator[T]: ...
+
+
+def wait(
+    wanted: Awaitable[T] | AbstractAsyncContextManager[T] | AsyncIterable[T],
+) -> T | AbstractContextManager[T] | Iterator[T]:
+    """Wait, in a `def` handler, for something async; blocks this worker thread alone.
+
+    Args:
+        wanted: An awaitable; or an async context manager, which gives one for `with`; or an async
+            iterable, which gives one for `for`.
+
+    Raises:
+        RingfenceError: Called on the event loop's thread, which it would block: `await` instead.
+        DeadlineExceeded: The call that this thread works for has ended.
+    """
+    if isinstance(wanted, Awaitable):
+        return cast(T, _ask(lambda _: wanted))
+    if isinstance(wanted, AbstractAsyncContextManager):
+        return _entered(wanted)
+    return _iterate(wanted)
+
+
+@contextmanager
+def _entered(manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    kept = cast(Manager, manager)
+
+    async def enter(opened: list[Manager]) -> object:
+        value = await kept.__aenter__()
+        opened.append(kept)
+        return value
+
+    async def leave(opened: list[Manager], error: BaseException | None) -> object:
+        opened.remove(kept)
+        kind = type(error) if error else None
+        return await kept.__aexit__(kind, error, error.__traceback__ if error else None)
+
+    value = cast(T, _ask(enter))
+    try:
+        yield value
+    except BaseException as error:  # the manager decides, as in `async with`
+        raised = error
+        if not _ask(lambda opened: leave(opened, raised)):
+            raise
+    else:
+        _ask(lambda opened: leave(opened, None))
+
+
+def _iterate(source: AsyncIterable[T]) -> Iterator[T]:
+    iterator = source.__aiter__()
+    while True:
+        try:
+            item = cast(T, _ask(lambda _: iterator.__anext__()))
+        except StopAsyncIteration:
+            return
+        yield item
+
+
+def _ask(request: Request) -> object:
+    """Have the job's servant do `request`, and be useful meanwhile."""
+    job = running_job.get()
+    if job is None:
+        return _alone(request)
+    if _on_a_loop():
+        raise _on_the_loop()
+    if job.cancelled:
+        raise out_of_time(job)
+    job.pool.post(Ask(job, request))
+    while True:
+        item = job.inbox.get()
+        if isinstance(item, Outcome):
+            return item.unwrap()
+        if job.waiting:
+            job.pool.execute(item)
+        else:
+            job.pool.post(item)
+
+
+def _alone(request: Request) -> object:
+    """Outside the kernel, as in a unit test with fakes: drive the awaitable here."""
+    if _on_a_loop():
+        raise _on_the_loop()
+
+    async def run() -> object:
+        return await request([])
+
+    return asyncio.run(run())
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _on_the_loop() -> RingfenceError:
+    return RingfenceError(
+        "called on the event loop's thread, which it would block; expected a `def` handler's.",
+        subject="wait",
+        hint="In an `async def`, use `await`, `async with` or `async for`.",
+    )
+
+
+async def serve(job: Job) -> None:
+    """Do what a job waits for, one request after the other; close what it leaves open."""
+    opened: list[Manager] = []
+    try:
+        while (request := await job.requests.get()) is not None:
+            job.inbox.put(await _outcome(job, request, opened))
+    finally:
+        while opened:
+            await _close(opened.pop())
+        job.inbox.put(Outcome(error=out_of_time(job)))
+
+
+async def _outcome(job: Job, request: Request, opened: list[Manager]) -> Outcome:
+    task = asyncio.current_task()
+    job.waiting = True
+    try:
+        return Outcome(await request(opened))
+    except asyncio.CancelledError as error:
+        if task is not None and task.cancelling():
+            raise
+        return Outcome(error=error)
+    except BaseException as error:  # raised on the worker's thread, where it was asked for
+        return Outcome(error=error)
+    finally:
+        job.waiting = False
+
+
+async def _close(manager: Manager) -> None:
+    ended = asyncio.CancelledError()
+    try:
+        await manager.__aexit__(asyncio.CancelledError, ended, None)
+    except asyncio.CancelledError:
+        pass  # the manager passes on the cancellation that it was given
+    except Exception:  # the next manager must be closed as well
+        _log.exception("closing what a def handler left open has failed")
