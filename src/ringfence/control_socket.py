@@ -1,0 +1,157 @@
+"""Where the control socket is, whose it is, and who is at its other end.
+
+A `Claim` is a lock that the operating system drops with the process, so a dead one holds nobody
+up; whoever has it may replace the socket. The socket is made with mode 0600 from its first moment.
+Used by `control.py` alone.
+"""
+
+import hashlib
+import os
+import socket
+import stat
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from ringfence.errors import StartRefused
+
+# `sun_path` holds 104 bytes on BSD and macOS, 108 on Linux, one of them a NUL.
+_PATH_BYTES = 103
+_XUCRED_BYTES = 76  # version, uid, number of groups, sixteen groups
+# A fixed place: TMPDIR differs between a service and the shell of its operator.
+_ELSEWHERE = Path("/tmp")  # noqa: S108
+
+
+class _HasOptions(Protocol):
+    def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
+
+
+def candidates(root: Path, uids: Iterable[int]) -> Iterator[Path]:
+    """Yield where the socket of an application may be, the first choice first.
+
+    Beside the application, if that path is short enough for a socket; otherwise, or if that folder
+    is read-only, in a folder that is each user's own.
+    """
+    root = root.resolve()
+    beside = root / ".ringfence" / "control.sock"
+    if len(os.fsencode(beside)) <= _PATH_BYTES:
+        yield beside
+    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:24]
+    for uid in sorted(uids):
+        yield _ELSEWHERE / f"ringfence-{uid}" / f"{name}.sock"
+
+
+def peer_uid(connection: _HasOptions) -> int | None:
+    """Return the user at the other end, as the kernel knows it; None where it cannot tell.
+
+    Source: Linux `SO_PEERCRED` (pid, uid, gid); BSD and macOS `LOCAL_PEERCRED` (version, uid, …).
+    """
+    linux = getattr(socket, "SO_PEERCRED", None)
+    bsd = getattr(socket, "LOCAL_PEERCRED", None)
+    try:
+        if linux is not None:
+            size = struct.calcsize("3i")
+            credentials = connection.getsockopt(socket.SOL_SOCKET, linux, size)
+            return int(struct.unpack("3i", credentials)[1])
+        if bsd is not None:
+            return int(struct.unpack_from("=II", connection.getsockopt(0, bsd, _XUCRED_BYTES))[1])
+    except (OSError, struct.error):
+        return None
+    return None
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, or the number where it has none."""
+    import pwd  # not on Windows, which has no control socket
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+class Claim:
+    """The right to listen for one application, held until `release` or the end of the process."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock: int | None = lock
+
+    @classmethod
+    def take(cls, root: Path) -> "Claim":
+        """Claim the application in `root`.
+
+        Raises:
+            StartRefused: Another process has it, or neither place can be written.
+        """
+        reasons: list[str] = []
+        for path in candidates(root, {os.geteuid()}):
+            try:
+                _prepare(path.parent)
+                return cls(path, _lock(path.with_suffix(".lock"), root))
+            except OSError as error:
+                reasons.append(f"{path.parent}: {error.strerror or error}")
+        raise StartRefused(
+            f"{root}: no place for the control socket; expected a folder of its own that can be "
+            f"written, got {'; '.join(reasons)}."
+        )
+
+    def listen(self) -> socket.socket:
+        """Return the bound socket; one that a dead process left behind is replaced."""
+        listener = socket.socket(socket.AF_UNIX)
+        # The mask is the process's: for this one call, other threads make private files too.
+        mask = os.umask(0o177)
+        try:
+            self.path.unlink(missing_ok=True)
+            listener.bind(str(self.path))
+        except OSError as error:
+            listener.close()
+            message = f"{self.path}: cannot listen: {error.strerror or error}"
+            raise StartRefused(message) from error
+        finally:
+            os.umask(mask)
+        return listener
+
+    def release(self) -> None:
+        """Take the socket away and give the lock back; the lock's file stays."""
+        if self._lock is not None:
+            self.path.unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder, or see that it is nobody else's: in it a stranger could replace the socket.
+
+    Raises:
+        OSError: It cannot be made, or cannot be trusted.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise PermissionError(1, "it belongs to another user")
+    loose = stat.S_IRWXG | stat.S_IRWXO if folder.parent == _ELSEWHERE else stat.S_IWOTH
+    if found.st_mode & loose:
+        raise PermissionError(1, "other users may write there")
+
+
+def _lock(path: Path, root: Path) -> int:
+    import fcntl  # not on Windows, which has no control socket
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise StartRefused(
+            f"{root}: this application is running already, as process {pid}. "
+            f"Stop that one first: kill {pid}"
+        ) from None
+    except OSError:
+        os.close(descriptor)
+        raise
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
