@@ -5,6 +5,7 @@ import http.client
 from collections.abc import Mapping
 
 import pytest
+from msgspec import convert
 
 from ringfence.kernel.ports import ToolEnv
 from ringfence.testing.http import HttpClient
@@ -40,11 +41,11 @@ async def ask_socket(
 
 
 def make_memory(config: Mapping[str, int], env: ToolEnv) -> Ingress:
-    return memory.Driver(memory.Config(**config), env)
+    return memory.Driver(convert(config, memory.Config), env)
 
 
 def make_uvicorn(config: Mapping[str, int], env: ToolEnv) -> Ingress:
-    return uvicorn.Driver(uvicorn.Config(**{"port": 0, **config}), env)
+    return uvicorn.Driver(convert({"port": 0, **config}, uvicorn.Config), env)
 
 
 @pytest.mark.anyio

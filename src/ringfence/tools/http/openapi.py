@@ -12,7 +12,8 @@ from typing import get_args
 from msgspec import json, to_builtins
 
 from ringfence.kernel.ports import REQUIRED, Endpoint, Parameter
-from ringfence.tools.http.binding import FromBody, FromPath, FromQuery, FromWholeQuery, plan
+from ringfence.tools.http.arguments import FromBody, FromPath, FromQuery, FromWholeQuery
+from ringfence.tools.http.binding import plan
 from ringfence.tools.http.contract import Route
 from ringfence.tools.http.path import Pattern, parse
 from ringfence.tools.http.problem import Problem

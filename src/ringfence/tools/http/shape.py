@@ -27,15 +27,15 @@ from msgspec import Struct, json
 
 from ringfence.errors import Fault
 from ringfence.kernel.ports import Endpoint
-from ringfence.tools.http.binding import (
+from ringfence.tools.http.arguments import (
     UNREADABLE,
     FromBody,
     FromPath,
     FromQuery,
     FromWholeQuery,
-    Plan,
     Request,
 )
+from ringfence.tools.http.binding import Plan
 from ringfence.tools.http.body import expect_json, read_rest, too_long
 from ringfence.tools.http.problem import Refused, answer_to, stopping
 from ringfence.tools.http.query import Query, parse
@@ -214,7 +214,8 @@ def _refusing(
         request = Request(captures, query, content)
         found: list[Fault] = []
         for argument in plan.arguments:
-            found += argument.faults(request, error)
+            found += argument.faults(request)
+        found = found or [Fault("$", str(error))]
         return Refused(422, "invalid", "the request does not fit", errors=found)
 
     return refused

@@ -1,0 +1,27 @@
+"""Serving plain coroutine functions in memory."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from msgspec import convert
+
+from ringfence.kernel.ports import Endpoint
+from ringfence.testing.http import HttpClient
+from ringfence.tools.http.asgi import App
+from ringfence.tools.http.conformance import environment
+from ringfence.tools.http.shape import Limits
+
+Serve = Callable[..., HttpClient]
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Return a function that serves endpoints and returns a client: `serve(endpoint(...))`."""
+
+    def build(*endpoints: Endpoint, **limits: int) -> HttpClient:
+        app = App(environment().health, convert(limits, Limits), "shop")
+        bound: Sequence[Endpoint] = endpoints
+        app.bind(bound, ())
+        return HttpClient(app)
+
+    return build

@@ -1,0 +1,366 @@
+"""How a request becomes arguments, and how a request that does not fit is explained."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Literal, NotRequired, TypedDict
+from uuid import UUID
+
+import pytest
+from msgspec import Meta, Struct, json
+
+from ringfence.testing.http import HttpClient, HttpResponse
+from ringfence.tools.http.conformance import endpoint
+
+pytestmark = pytest.mark.anyio
+Serve = Callable[..., HttpClient]
+SKU = "c0a8012e-0000-4000-8000-000000000000"
+
+
+class Color(Enum):
+    RED = "red"
+
+
+class Line(Struct):
+    sku: str
+    quantity: Annotated[int, Meta(gt=0)] = 1
+
+
+class Frozen(Struct, frozen=True):
+    sku: str
+
+
+class Renamed(Struct, rename="camel", kw_only=True):
+    unit_price: int
+    lines: list[Line] = []
+
+
+class Card(Struct, tag="card"):
+    number: str
+
+
+class Cash(Struct, tag="cash"):
+    amount: int
+
+
+@dataclass
+class Plain:
+    sku: str
+    quantity: int = 1
+
+
+class Loose(TypedDict):
+    sku: str
+    note: NotRequired[str]
+
+
+class Search(Struct):
+    q: str
+    limit: Annotated[int, Meta(le=50)] = 10
+    tag: list[str] = []
+    price: float | None = None
+
+
+def faults(response: HttpResponse) -> dict[str, str]:
+    assert response.status == 422, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    listed = json.decode(response.body)["errors"]
+    return {fault["path"]: fault["message"] for fault in listed}
+
+
+@pytest.mark.parametrize(
+    "hint, text, value",
+    [
+        (str, "null", "null"),
+        (str, "", ""),
+        (int, "-7", -7),
+        (float, "1.5", 1.5),
+        (bool, "true", True),
+        (bool, "0", False),
+        (UUID, SKU, UUID(SKU)),
+        (datetime, "2024-02-29T12:00:00Z", datetime(2024, 2, 29, 12, tzinfo=UTC)),
+        (date, "2024-02-29", date(2024, 2, 29)),
+        (Decimal, "1.10", Decimal("1.10")),
+        (Color, "red", Color.RED),
+        (Literal["up", "down"], "up", "up"),
+        (Literal[1, 2], "2", 2),
+        (int | None, "3", 3),
+        (Annotated[int, Meta(ge=3)], "3", 3),
+    ],
+)
+async def test_a_scalar_is_read_from_text(
+    serve: Serve, hint: object, text: str, value: object
+) -> None:
+    """The operation gets a value of the type that it asks for."""
+    seen: list[object] = []
+
+    async def take(x) -> None:  # type: ignore[no-untyped-def]
+        seen.append(x)
+
+    take.__annotations__["x"] = hint
+    client = serve(endpoint("GET", "/", take))
+    assert (await client.get("/", params={"x": text})).status == 204
+    assert seen == [value]
+    assert type(seen[0]) is type(value)
+
+
+@pytest.mark.parametrize(
+    "hint, text",
+    [
+        *((int, "x"), (int, ""), (int, "9" * 5000), (int | None, "x"), (bool, "maybe")),
+        *((float, "nan"), (float, "-Infinity"), (Decimal, "NaN")),
+        *((UUID, "1"), (date, "2024-02-30"), (Color, "blue")),
+    ],
+)
+async def test_text_that_is_no_such_scalar_is_a_fault(
+    serve: Serve, hint: object, text: str
+) -> None:
+    """Its path says which parameter; text that JSON cannot write as a number is none."""
+
+    async def take(x) -> None:  # type: ignore[no-untyped-def]
+        pytest.fail("the operation ran")
+
+    take.__annotations__["x"] = hint
+    client = serve(endpoint("GET", "/", take))
+    assert list(faults(await client.get("/", params={"x": text}))) == ["query.x"]
+
+
+async def test_every_fault_of_path_query_and_body_is_listed(serve: Serve) -> None:
+    """One answer tells all that is wrong, each with its place."""
+
+    async def take(order_id: int, line: Line, limit: int, page: int = 1) -> None:
+        pytest.fail("the operation ran")
+
+    client = serve(endpoint("PUT", "/orders/{order_id}", take))
+    found = faults(
+        await client.put("/orders/x?page=y", json={"quantity": 0, "quantiti": 1, "sku": 5})
+    )
+    assert found["path.order_id"] == "Expected `int`, got 'x'"
+    assert found["query.page"] == "Expected `int`, got 'y'"
+    assert found["query.limit"] == "is missing"
+    assert set(found) == {
+        *("path.order_id", "query.page", "query.limit"),
+        *("$.sku", "$.quantity", "$.quantiti"),
+    }
+    assert "did you mean 'quantity'?" in found["$.quantiti"]
+
+
+async def test_the_path_wins(serve: Serve) -> None:
+    """Neither query nor body can say what a path parameter is."""
+
+    async def take(sku: str, line: Line) -> str:
+        return f"{sku} {line.sku}"
+
+    client = serve(endpoint("POST", "/lines/{sku}", take))
+    response = await client.post("/lines/a?sku=b", json={"sku": "c"})
+    assert response.json() == "a c"
+
+
+async def test_repeated_values_are_a_list(serve: Serve) -> None:
+    """In the order of the query; one that is no list may stand once."""
+
+    async def take(ids: list[int], limit: int = 1) -> list[int]:
+        return [*ids, limit]
+
+    client = serve(endpoint("GET", "/", take))
+    assert (await client.get("/?ids=3&ids=1")).json() == [3, 1, 1]
+    found = faults(await client.get("/?ids=3&ids=x&limit=1&limit=2"))
+    assert set(found) == {"query.ids[1]", "query.limit"}
+    assert "given 2 times" in found["query.limit"]
+
+
+async def test_a_struct_is_the_query_where_there_is_no_body(serve: Serve) -> None:
+    """Its fields are parameters; defaults hold; names that it lacks are tolerated."""
+
+    async def search(search: Search) -> Search:
+        assert type(search) is Search
+        return search
+
+    client = serve(endpoint("GET", "/", search))
+    response = await client.get("/?q=two+words&tag=a&tag=b&utm=x")
+    assert response.json(Search) == Search("two words", 10, ["a", "b"])
+    assert set(faults(await client.get("/?limit=51&price=nan"))) == {
+        *("query.q", "query.limit", "query.price"),
+    }
+
+
+@pytest.mark.parametrize("kind", [Line, Frozen, Plain, Loose])
+async def test_a_body_has_its_declared_class_and_no_unknown_fields(
+    serve: Serve, kind: type
+) -> None:
+    """Structs, frozen or not, dataclasses and TypedDicts alike."""
+    seen: list[object] = []
+
+    async def take(body) -> None:  # type: ignore[no-untyped-def]
+        seen.append(body)
+
+    take.__annotations__["body"] = kind
+    client = serve(endpoint("POST", "/", take))
+    assert (await client.post("/", json={"sku": "a"})).status == 204
+    assert seen == [kind(sku="a")]
+    assert type(seen[0]) is (dict if kind is Loose else kind)
+    found = faults(await client.post("/", json={"sku": "a", "skuu": "b"}))
+    assert list(found) == ["$.skuu"]
+    assert "did you mean 'sku'?" in found["$.skuu"]
+
+
+async def test_unknown_fields_are_tolerated_below_the_top(serve: Serve) -> None:
+    """Only the top level of a body is closed; keys are those of the wire."""
+
+    async def take(body: Renamed) -> Renamed:
+        assert type(body.lines[0]) is Line
+        return body
+
+    client = serve(endpoint("POST", "/", take))
+    sent = {"unitPrice": 1, "lines": [{"sku": "a", "color": "red"}]}
+    assert (await client.post("/", json=sent)).status == 200
+    assert list(faults(await client.post("/", json={"unit_price": 1}))) == [
+        "$.unitPrice",
+        "$.unit_price",
+    ]
+
+
+async def test_a_union_of_tagged_structs_is_a_body(serve: Serve) -> None:
+    """The tag picks the class; each is closed at the top."""
+
+    async def pay(payment: Card | Cash) -> str:
+        return type(payment).__name__
+
+    client = serve(endpoint("POST", "/", pay))
+    assert (await client.post("/", json={"type": "cash", "amount": 1})).json() == "Cash"
+    response = await client.post("/", json={"type": "card", "number": "1", "amount": 1})
+    assert response.status == 422
+
+
+async def test_a_list_of_structs_is_a_body(serve: Serve) -> None:
+    """Faults say which item."""
+
+    async def take(lines: list[Line]) -> int:
+        return len(lines)
+
+    client = serve(endpoint("POST", "/", take))
+    assert (await client.post("/", json=[{"sku": "a"}, {"sku": "b"}])).json() == 2
+    found = faults(await client.post("/", json=[{"sku": "a"}, {"quantity": 0}]))
+    assert set(found) == {"$[1].sku", "$[1].quantity"}
+
+
+async def test_a_body_with_a_default_may_be_left_out(serve: Serve) -> None:
+    """No content is no body; content is read."""
+
+    async def take(line: Line | None = None) -> str:
+        return line.sku if line else "none"
+
+    client = serve(endpoint("POST", "/", take))
+    assert (await client.post("/")).json() == "none"
+    assert (await client.post("/", json={"sku": "a"})).json() == "a"
+
+
+@pytest.mark.parametrize(
+    "content, detail",
+    [
+        (b"", "the body is empty; expected JSON"),
+        (b'{"sku":', "Input data was truncated (byte 7)"),
+        (b'{"sku":"a"} x', "(byte 13)"),
+        (b'{"sku":"\xff"}', "the body is not UTF-8"),
+        (b"NaN", "(byte 0)"),
+    ],
+)
+async def test_what_is_not_json_is_told_with_its_place(
+    serve: Serve, content: bytes, detail: str
+) -> None:
+    """400, and not 422: there is nothing to validate."""
+
+    async def take(line: Line) -> None:
+        pytest.fail("the operation ran")
+
+    client = serve(endpoint("POST", "/", take))
+    headers = {"content-type": "application/json"}
+    response = await client.post("/", content=content, headers=headers)
+    assert (response.status, json.decode(response.body)["code"]) == (400, "malformed_json")
+    assert detail in json.decode(response.body)["detail"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b'{"sku":' + b"[" * 100_000, b'{"x":' + b'{"x":' * 100_000]
+)
+async def test_nesting_without_end_is_refused(serve: Serve, content: bytes) -> None:
+    """Wherever in the body it is."""
+
+    async def take(line: Line) -> None:
+        pytest.fail("the operation ran")
+
+    client = serve(endpoint("POST", "/", take))
+    headers = {"content-type": "application/json"}
+    response = await client.post("/", content=content, headers=headers)
+    assert (response.status, json.decode(response.body)["code"]) == (400, "json_too_deep")
+
+
+@pytest.mark.parametrize(
+    "kind, status",
+    [
+        ("application/json; charset=utf-8", 204),
+        ("Application/JSON", 204),
+        ("application/vnd.api+json", 204),
+        ("text/json", 415),
+        ("application/jsonp", 415),
+        ("", 415),
+    ],
+)
+async def test_a_body_says_that_it_is_json(serve: Serve, kind: str, status: int) -> None:
+    """By its media type, parameters aside."""
+
+    async def take(line: Line) -> None:
+        assert line.sku == "a"
+
+    client = serve(endpoint("POST", "/", take))
+    response = await client.post("/", content=b'{"sku":"a"}', headers={"content-type": kind})
+    assert response.status == status
+
+
+async def test_the_number_of_parameters_is_limited(serve: Serve) -> None:
+    """One more than the limit is too many."""
+
+    async def take(a: list[int]) -> int:
+        return len(a)
+
+    client = serve(endpoint("GET", "/", take), max_query_params=3)
+    assert (await client.get("/?a=1&a=2&a=3")).json() == 3
+    assert (await client.get("/?a=1&a=2&a=3&a=4")).status == 400
+
+
+async def test_a_query_that_is_not_utf_8_is_refused(serve: Serve) -> None:
+    """It is not read as something else."""
+
+    async def take(q: str) -> str:
+        return q
+
+    client = serve(endpoint("GET", "/", take))
+    assert (await client.get("/?q=%C3%A9+%2B")).json() == "é +"
+    assert (await client.get("/?q=%ff")).status == 400
+
+
+async def test_a_status_that_was_asked_for_stays_without_a_value(serve: Serve) -> None:
+    """None is 204 only where the route says nothing else."""
+
+    async def take() -> None:
+        return None
+
+    response = await serve(endpoint("POST", "/", take, 202)).post("/")
+    assert (response.status, response.body) == (202, b"")
+
+
+async def test_routes_of_one_shape_do_not_share_their_parts(serve: Serve) -> None:
+    """Each has its own operation, names, defaults and types."""
+
+    async def one(a: int = 1) -> object:
+        return ["one", a]
+
+    async def two(b: str = "2") -> object:
+        return ["two", b]
+
+    client = serve(endpoint("GET", "/one", one), endpoint("GET", "/two", two))
+    assert (await client.get("/one?b=x")).json() == ["one", 1]
+    assert (await client.get("/two?b=x")).json() == ["two", "x"]
+    assert (await client.get("/two")).json() == ["two", "2"]

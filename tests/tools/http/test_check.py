@@ -1,0 +1,123 @@
+"""What is found wrong with routes before anything starts."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypedDict
+
+import pytest
+from msgspec import Struct
+
+from ringfence.errors import Finding
+from ringfence.kernel.ports import Facts
+from ringfence.tools.http import SPEC
+from ringfence.tools.http.conformance import Served, endpoint
+
+
+class Line(Struct):
+    sku: str
+
+
+class Nested(Struct):
+    line: Line
+
+
+class Opaque:
+    """Nothing that msgspec knows."""
+
+
+class Holder(TypedDict):
+    opaque: Opaque
+
+
+def found(*endpoints: Served) -> list[Finding]:
+    assert SPEC.check is not None
+    return SPEC.check(Facts([e.declared for e in endpoints], {}, Path()))
+
+
+async def plain() -> None: ...
+async def by_id(order_id: int) -> Line | None: ...
+async def by_list(order_id: list[int]) -> None: ...
+async def by_line(order_id: Line) -> None: ...
+async def two(a: Line, b: Line) -> None: ...
+async def many(lines: list[Line]) -> None: ...
+async def nested(query: Nested) -> None: ...
+async def opaque(what: Opaque) -> None: ...
+async def anything(what: object) -> None: ...
+async def raw(what: bytes) -> None: ...
+async def mixed(what: int | str) -> None: ...
+async def holder() -> Holder | None: ...
+async def listed(a: list[int], q: str | None = None) -> dict[str, list[Line]] | None: ...
+
+
+def test_what_is_right_is_not_found() -> None:
+    """Routes that differ in method or in text are different."""
+    assert (
+        found(
+            endpoint("GET", "/orders/{order_id}", by_id),
+            endpoint("DELETE", "/orders/{order_id}", by_id),
+            endpoint("GET", "/orders/all", listed),
+            endpoint("POST", "/orders", many),
+            endpoint("GET", "/", plain, 202),
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    "method, path, function, status, rule, said",
+    [
+        ("GET", "orders", plain, 200, "RF301", "does not begin with '/'"),
+        ("GET", "/o/{order_id}/", by_id, 200, "RF301", "a segment is empty"),
+        ("GET", "/o/{id}", plain, 200, "RF303", "no parameter 'id'"),
+        ("GET", "/o/{order_id}", by_list, 200, "RF304", "list[int]"),
+        ("GET", "/o/{order_id}", by_line, 200, "RF304", "Line"),
+        ("POST", "/o", two, 200, "RF305", "'a' and 'b'"),
+        ("GET", "/o", two, 200, "RF305", "'a' and 'b'"),
+        ("GET", "/o", many, 200, "RF306", "GET has no body"),
+        ("DELETE", "/o", nested, 200, "RF306", "field 'line'"),
+        ("POST", "/o", opaque, 200, "RF307", "Opaque"),
+        ("POST", "/o", anything, 200, "RF307", "object"),
+        ("POST", "/o", raw, 200, "RF307", "bytes"),
+        ("GET", "/o", mixed, 200, "RF307", "int | str"),
+        ("GET", "/health/live", plain, 200, "RF308", "answers itself"),
+        ("POST", "/openapi.json", plain, 200, "RF308", "answers itself"),
+        ("GET", "/o", holder, 200, "RF309", "Opaque"),
+        ("GET", "/o", plain, 404, "RF310", "status 404"),
+        ("GET", "/o/{order_id}", by_id, 204, "RF310", "has no body"),
+    ],
+)
+def test_each_fault_has_its_rule(
+    method: str,
+    path: str,
+    function: Callable[..., object],
+    status: int,
+    rule: str,
+    said: str,
+) -> None:
+    """With its place, its cause and a fix."""
+    (finding,) = found(endpoint(method, path, function, status))  # type: ignore[arg-type]
+    assert (finding.rule, finding.file, finding.line) == (rule, "domains/orders/feature.py", 1)
+    assert said in finding.message
+    assert finding.fix
+
+
+def test_a_route_has_one_owner() -> None:
+    """Names of path parameters do not tell routes apart, and both owners are named."""
+    (finding,) = found(
+        endpoint("GET", "/orders/{order_id}", by_id), endpoint("GET", "/orders/{other}", other)
+    )
+    assert finding.rule == "RF302"
+    assert "by_id.Plugin.by_id" in finding.message
+    assert "other.Plugin.other" in finding.message
+
+
+async def other(other: int) -> None: ...
+
+
+def test_all_faults_of_a_route_are_found_at_once() -> None:
+    """Nobody fixes them one start at a time."""
+
+    async def bad(a: Opaque, b: Line, c: Line) -> Opaque | None: ...
+
+    rules = [finding.rule for finding in found(endpoint("POST", "/{x}", bad, 500))]
+    assert sorted(rules) == ["RF303", "RF305", "RF307", "RF309", "RF310"]
