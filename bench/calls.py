@@ -15,8 +15,7 @@ from types import SimpleNamespace
 from typing import Protocol, cast
 from urllib.request import urlopen
 
-import ringfence.testing
-from bench.applications import add_features, copied
+from bench.applications import REAL_CLOCK, add_features, copied
 from bench.report import Row, compare
 from bench.web import microcoreos
 from ringfence.kernel.call import Gate, open_root, plain_call
@@ -24,6 +23,7 @@ from ringfence.kernel.context import Budget, current
 from ringfence.kernel.ports import Clock, contract, operation
 from ringfence.kernel.proxy import ToolState, handle
 from ringfence.kernel.registry import Registry
+from ringfence.testing import boot
 
 ROUNDS = 11
 TIMES = 10_000
@@ -39,7 +39,7 @@ async def rows(count: int = ROUNDS) -> list[Row]:
         apps[", 1,000 others"] = copied("calls", folder / "beside")
         add_features(apps[", 1,000 others"], 1000)
         running = {
-            label: await stack.enter_async_context(ringfence.testing.boot(place))
+            label: await stack.enter_async_context(boot(place, overrides=REAL_CLOCK))
             for label, place in apps.items()
         }
         # The first round warms up what a process does once, and is thrown away.
@@ -48,6 +48,7 @@ async def rows(count: int = ROUNDS) -> list[Row]:
                 for kind in ("bare", "typed", "by_name", "threads", "to_thread"):
                     times = THREAD_TIMES if "thread" in kind else TIMES
                     cost = await app.call(f"orders.measure_{kind}", times=times)
+                    assert isinstance(cost, float)
                     if turn:
                         found.setdefault(kind + label, []).append(cost)
     return list(_compared(found))

@@ -13,15 +13,17 @@ from pathlib import Path
 
 import uvloop
 
-import ringfence.testing
-import ringfence.tools.http
+# Ringfence is there before anything is counted, the tool that features import included.
+import ringfence.tools.http  # noqa: F401
+from bench.applications import REAL_CLOCK
 from bench.measure import resident_kb
+from ringfence.testing import boot
 
 
-async def boot(application: Path) -> dict[str, float]:
+async def start(application: Path) -> dict[str, float]:
     """Start the application; count until it is ready."""
     started = time.process_time()
-    async with ringfence.testing.boot(application) as app:
+    async with boot(application, overrides=REAL_CLOCK) as app:
         used = time.process_time() - started
         await asyncio.sleep(0)
         assert not app.findings, app.findings[:3]
@@ -45,6 +47,6 @@ def import_all(application: Path) -> dict[str, float]:
 if __name__ == "__main__":
     verb, place = sys.argv[1:]
     if verb == "boot":
-        print(json.dumps(uvloop.run(boot(Path(place)))))
+        print(json.dumps(uvloop.run(start(Path(place)))))
     else:
         print(json.dumps(import_all(Path(place))))

@@ -84,7 +84,7 @@ def compare(
         limit,
         goal,
         at_least=inverse,
-        spread=spread(ratios),
+        spread=spread(ratios) if values is not others else None,
         note=note,
     )
 

@@ -33,7 +33,7 @@ def start(verb: str, application: Path) -> Start:
 def rows(count: int = ROUNDS) -> Iterator[Row]:
     """Start applications of several sizes; the empty one is what memory is counted from."""
     with TemporaryDirectory(prefix="bench-") as folder:
-        resident: dict[int, list[float]] = {}
+        resident: dict[str, dict[int, list[float]]] = {"boot": {}, "import": {}}
         for size in SIZES:
             application = generated(size, Path(folder))
             boots = {"cold": list[float](), "warm": list[float]()}
@@ -44,22 +44,23 @@ def rows(count: int = ROUNDS) -> Iterator[Row]:
                     found["cold"].append(start(verb, application).cpu_s * 1000)
                     warm = start(verb, application)
                     found["warm"].append(warm.cpu_s * 1000)
-                    if verb == "boot":
-                        resident.setdefault(size, []).append(warm.resident_kb)
+                    resident[verb].setdefault(size, []).append(warm.resident_kb)
             for state, taken in boots.items():
                 # With few features what a start always costs outweighs their import.
                 limit = 3.0 if size == max(SIZES) else None
-                name = f"boot, {size:,} features, {state}"
+                name = f"boot, {size:,} feature{'s' * (size > 1)}, {state}"
                 yield compare(name, taken, imports[state], "ms CPU", "their import", limit=limit)
-        yield _memory(resident)
+        note = f"{max(SIZES):,} features against {min(SIZES)}, after a warm start"
+        memory = _per_feature(resident["boot"])
+        yield Row("memory of a feature", memory, "KB", limit=25, note=note)
+        yield Row("memory of a feature, imported only", _per_feature(resident["import"]), "KB")
     yield from _idle()
 
 
-def _memory(resident: dict[int, list[float]]) -> Row:
+def _per_feature(resident: dict[int, list[float]]) -> float:
     least, most = min(SIZES), max(SIZES)
     grown = statistics.median(resident[most]) - statistics.median(resident[least])
-    note = f"{most:,} features against {least}, after a warm start"
-    return Row("memory of a feature", grown / (most - least), "KB", limit=25, note=note)
+    return grown / (most - least)
 
 
 def _idle() -> Iterator[Row]:

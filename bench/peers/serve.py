@@ -1,6 +1,6 @@
 """Serve one of the ASGI peers: `python -m bench.peers.serve bare 9000`.
 
-One worker, httptools, uvloop, no access log: the settings that Ringfence serves with.
+One worker, httptools, uvloop, no access log, no proxy headers: what Ringfence serves with.
 """
 
 import sys
@@ -20,7 +20,10 @@ if __name__ == "__main__":
         port=int(sys.argv[2]),
         loop="uvloop",
         http="httptools",
+        ws="none",
         lifespan="off",
         access_log=False,
-        log_level="warning",
+        log_level="error",
+        proxy_headers=False,
+        server_header=False,
     )
