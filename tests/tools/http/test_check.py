@@ -101,6 +101,14 @@ def test_each_fault_has_its_rule(
     assert finding.fix
 
 
+def test_arguments_of_a_decorator_have_their_types() -> None:
+    """What a type checker would have refused is found, and nothing else trips over it."""
+    wrong: list[tuple[object, object]] = [(5, 200), ("/o", "201"), (None, 200)]
+    for path, status in wrong:
+        (finding,) = found(endpoint("GET", path, plain, status))  # type: ignore[arg-type]
+        assert finding.rule == "RF301"
+
+
 def test_a_route_has_one_owner() -> None:
     """Names of path parameters do not tell routes apart, and both owners are named."""
     (finding,) = found(

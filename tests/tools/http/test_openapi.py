@@ -144,6 +144,17 @@ def test_an_operation_that_answers_two_routes_has_two_ids() -> None:
     assert paths["/b"]["get"]["operationId"] == "orders.place_2"
 
 
+def test_paths_that_differ_in_names_alone_are_one() -> None:
+    """Their parameters are called as in the first of them."""
+
+    async def other(id: int) -> None: ...
+
+    document = described([*ENDPOINTS, endpoint("PUT", "/orders/{id}", other)])
+    assert "/orders/{id}" not in document["paths"]
+    (parameter,) = document["paths"]["/orders/{order_id}"]["put"]["parameters"]
+    assert parameter["name"] == "order_id"
+
+
 @pytest.mark.parametrize("endpoints", [[], ENDPOINTS])
 def test_it_is_openapi_3_1(endpoints: list[Endpoint]) -> None:
     """The parts that the specification requires are there, and paths name their parameters."""

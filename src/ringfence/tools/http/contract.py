@@ -33,8 +33,13 @@ class Route(Declaration, frozen=True):
     @property
     def key(self) -> str:
         """What no two routes share: the names of path parameters do not tell routes apart."""
-        shape = "/".join("{}" if part[:1] == "{" else part for part in self.path.split("/"))
-        return f"{self.method} {shape}"
+        return f"{self.method} {self.shape}"
+
+    @property
+    def shape(self) -> str:
+        """The path, without the names of its parameters."""
+        parts = str(self.path).split("/")
+        return "/".join("{}" if part[:1] == "{" else part for part in parts)
 
     @property
     def label(self) -> str:

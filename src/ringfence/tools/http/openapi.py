@@ -38,9 +38,11 @@ def describe(title: str, endpoints: Sequence[Endpoint]) -> bytes:
     schemas = _Schemas([hint for endpoint, _ in routes for hint in _hints(endpoint)])
     paths: dict[str, dict[str, object]] = {}
     taken: set[str] = set()
+    first: dict[str, str] = {}  # OpenAPI holds paths that differ in names alone for the same
     for endpoint, route in routes:
-        item = paths.setdefault(route.path, {})
-        item[route.method.lower()] = _operation(endpoint, route, schemas, taken)
+        path = first.setdefault(route.shape, route.path)
+        item = paths.setdefault(path, {})
+        item[route.method.lower()] = _operation(endpoint, route, path, schemas, taken)
     document = {
         "openapi": "3.1.0",
         "info": {"title": title, "version": "0"},
@@ -95,10 +97,11 @@ def _hints(endpoint: Endpoint) -> list[object]:
     return [*(parameter.annotation for parameter in signature.parameters), signature.result]
 
 
-def _operation(endpoint: Endpoint, route: Route, schemas: _Schemas, taken: set[str]) -> Document:
+def _operation(
+    endpoint: Endpoint, route: Route, path: str, schemas: _Schemas, taken: set[str]
+) -> Document:
     signature = endpoint.declared.signature
-    pattern = parse(route.path)
-    names = pattern.names if isinstance(pattern, Pattern) else ()
+    names, shown = _names(route.path), _names(path)
     document: Document = {
         "operationId": _unique(endpoint.operation, taken),
         "tags": [endpoint.declared.domain],
@@ -112,10 +115,10 @@ def _operation(endpoint: Endpoint, route: Route, schemas: _Schemas, taken: set[s
     parameters: list[Document] = []
     for argument in plan(route.method, names, signature).arguments:
         match argument:
-            case FromPath(parameter=parameter):
-                parameters.append(_parameter(parameter, "path", schemas))
+            case FromPath(parameter=parameter, index=index):
+                parameters.append(_parameter(parameter, shown[index], "path", schemas))
             case FromQuery(parameter=parameter):
-                parameters.append(_parameter(parameter, "query", schemas))
+                parameters.append(_parameter(parameter, parameter.name, "query", schemas))
             case FromWholeQuery(parameter=parameter):
                 parameters += _fields(parameter, schemas)
             case FromBody(parameter=parameter):
@@ -123,6 +126,11 @@ def _operation(endpoint: Endpoint, route: Route, schemas: _Schemas, taken: set[s
     if parameters:
         document["parameters"] = parameters
     return document
+
+
+def _names(path: str) -> tuple[str, ...]:
+    pattern = parse(path)
+    return pattern.names if isinstance(pattern, Pattern) else ()
 
 
 def _unique(operation: str, taken: set[str]) -> str:
@@ -135,13 +143,13 @@ def _unique(operation: str, taken: set[str]) -> str:
     return name
 
 
-def _parameter(parameter: Parameter, place: str, schemas: _Schemas) -> Document:
+def _parameter(parameter: Parameter, name: str, place: str, schemas: _Schemas) -> Document:
     schema = schemas.of(parameter.annotation)
     required = parameter.default is REQUIRED
     if not required:
         schema["default"] = to_builtins(parameter.default, str_keys=True)
     return {
-        "name": parameter.name,
+        "name": name,
         "in": place,
         "required": required or place == "path",
         "schema": schema,

@@ -12,6 +12,8 @@ reports all that it finds.
 
 from collections.abc import Iterator
 
+from msgspec import ValidationError, convert, structs
+
 from ringfence.errors import Finding
 from ringfence.kernel.ports import Declared, Facts
 from ringfence.tools.http import system
@@ -19,6 +21,8 @@ from ringfence.tools.http.binding import plan
 from ringfence.tools.http.contract import Route
 from ringfence.tools.http.kinds import unserialisable
 from ringfence.tools.http.path import Pattern, parse
+
+_WRITE = 'write the path as text and the status as a number: @get("/orders", status=200)'
 
 
 def check(facts: Facts) -> list[Finding]:
@@ -28,6 +32,11 @@ def check(facts: Facts) -> list[Finding]:
     for declared in facts.declared:
         route = declared.declaration
         if not isinstance(route, Route):
+            continue
+        try:
+            convert(structs.asdict(route), Route)
+        except ValidationError as error:
+            found.append(_finding(declared, "RF301", f"{route.label}: {error}", _WRITE))
             continue
         found += _path(declared, route)
         found += _result(declared, route)

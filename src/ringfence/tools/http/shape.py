@@ -21,9 +21,9 @@ What is generated for `@post("/orders")` with one Struct reads
 
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Annotated, cast
 
-from msgspec import Struct, json
+from msgspec import Meta, Struct, json
 
 from ringfence.errors import Fault
 from ringfence.kernel.ports import Endpoint
@@ -94,9 +94,9 @@ _ARGUMENT = {
 class Limits(Struct, frozen=True):
     """What a request may be, at most."""
 
-    max_body_bytes: int = 1 << 20
-    max_target_bytes: int = 8 << 10
-    max_query_params: int = 100
+    max_body_bytes: Annotated[int, Meta(ge=0)] = 1 << 20
+    max_target_bytes: Annotated[int, Meta(ge=1)] = 8 << 10  # path and query together
+    max_query_params: Annotated[int, Meta(ge=0)] = 100
 
 
 class _Source(Struct, frozen=True):
