@@ -31,7 +31,7 @@ class MeasurePlugin(BasePlugin):
         return await self.bus.request("stock.level", {"sku": sku})
 
     async def each(self, operation, times):
-        started = time.perf_counter_ns()
+        started = time.thread_time_ns()
         for _ in range(times):
             await operation("a")
-        return (time.perf_counter_ns() - started) / times
+        return (time.thread_time_ns() - started) / times

@@ -1,0 +1,1 @@
+"""The one driver of the tool that does nothing."""
