@@ -39,11 +39,17 @@ _NATIVE = frozenset({int, str, bytes, bool, type(None)})
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
-def open_line(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
-    """Open a connection with everything set but the journal, which belongs to the file."""
+def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> sqlite3.Connection:
+    """Open a connection with everything set but the journal, which belongs to the file.
+
+    Args:
+        path: The file.
+        query_only: Whether it refuses to write.
+        wait_s: How long SQLite waits for another process's lock: nothing on the event loop.
+    """
     line = sqlite3.connect(
         path,
-        timeout=0,
+        timeout=wait_s,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=CACHED_STATEMENTS,
@@ -54,6 +60,13 @@ def open_line(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
     if query_only:
         line.execute("PRAGMA query_only = ON")
     return line
+
+
+def stopped() -> ToolUnavailable:
+    """Return the error of work that comes before the start or after the stop."""
+    return ToolUnavailable(
+        "it is not running; expected it to be started.", subject="db", retry_after_s=1.0
+    )
 
 
 @contextmanager
@@ -218,7 +231,7 @@ def translated(error: sqlite3.Error, subject: str) -> ToolError:
             retry_after_s=1.0,
         )
     if name == "SQLITE_INTERRUPT":
-        return ToolUnavailable("it was interrupted, because the database stops.", subject=subject)
+        return stopped()
     if name.startswith(_STORAGE):
         return StorageFailure(f"the storage failed ({name}: {text}).", subject=subject)
     return QueryError(f"{text}.", subject=subject)

@@ -10,14 +10,13 @@ import sqlite3
 from collections import deque
 from pathlib import Path
 
-from ringfence.errors import ToolUnavailable
 from ringfence.tools.db.contract import Busy
 from ringfence.tools.db.drivers._sqlite_line import (
     Inline,
     native,
     open_line,
-    patience,
     run_on_thread,
+    stopped,
     translated,
 )
 from ringfence.tools.db.drivers._worker import Job, Worker
@@ -39,11 +38,9 @@ class Reader:
     def read(self, statement: Statement, values: Params) -> Answer:
         """Run a statement; called on the thread."""
         try:
-            line = self._line
-            if line is None:
-                line = self._line = open_line(self._path, query_only=True)
-            with patience(line, self._busy_timeout_s):
-                return run_on_thread(line, statement, values)
+            if self._line is None:
+                self._line = open_line(self._path, query_only=True, wait_s=self._busy_timeout_s)
+            return run_on_thread(self._line, statement, values)
         except sqlite3.Error as error:
             raise translated(error, statement.shown) from None
 
@@ -78,12 +75,12 @@ class Readers:
         self._busy_timeout_s = busy_timeout_s
         self._idle: list[Reader] = []
         self._waiting: deque[asyncio.Future[Reader]] = deque()
-        self._closed: ToolUnavailable | None = None
+        self._closed = False
 
     async def read(self, statement: Statement, params: Params) -> Answer:
         """Run a reading statement against the last commit."""
-        if self._closed is not None:
-            raise self._closed
+        if self._closed:
+            raise stopped()
         values = native(params, statement.shown)
         if statement.pace is Pace.SHORT:
             try:
@@ -114,8 +111,8 @@ class Readers:
         self._waiting.append(waiter)
         try:
             return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+        except BaseException:  # cancelled, or its coroutine thrown away
+            if not waiter.cancel() and not waiter.cancelled() and waiter.exception() is None:
                 self._give_back(waiter.result())
             raise
 
@@ -127,13 +124,13 @@ class Readers:
                 return
         self._idle.append(reader)
 
-    def close(self, reason: ToolUnavailable) -> None:
+    def close(self) -> None:
         """Refuse who waits and who comes, and end what runs."""
-        self._closed = reason
+        self._closed = True
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_exception(reason)
+                waiter.set_exception(stopped())
         for reader in self.all:
             if reader.job is not None:
                 reader.job.insist(reader.interrupt)

@@ -10,13 +10,14 @@ import sqlite3
 import threading
 from collections import deque
 
-from ringfence.errors import ToolError, ToolUnavailable
+from ringfence.errors import ToolError
 from ringfence.tools.db.contract import Busy
 from ringfence.tools.db.drivers._sqlite_line import (
     Inline,
     native,
     patience,
     run_on_thread,
+    stopped,
     translated,
 )
 from ringfence.tools.db.drivers._worker import Worker
@@ -33,13 +34,13 @@ class Turn:
 
     def __init__(self) -> None:
         self._taken = False
-        self.closed: ToolUnavailable | None = None
+        self.closed = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def take(self) -> None:
         """Return once it is the caller's."""
-        if self.closed is not None:
-            raise self.closed
+        if self.closed:
+            raise stopped()
         if not self._taken:
             self._taken = True
             return
@@ -47,8 +48,8 @@ class Turn:
         self._waiting.append(waiter)
         try:
             await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+        except BaseException:  # cancelled, or its coroutine thrown away
+            if not waiter.cancel() and not waiter.cancelled() and waiter.exception() is None:
                 self.give()
             raise
 
@@ -61,13 +62,13 @@ class Turn:
                 return
         self._taken = False
 
-    def close(self, reason: ToolUnavailable) -> None:
+    def close(self) -> None:
         """Refuse who waits and who comes."""
-        self.closed = reason
+        self.closed = True
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_exception(reason)
+                waiter.set_exception(stopped())
 
 
 class Writer:
@@ -94,7 +95,7 @@ class Writer:
                     raise refused from None
                 await self._begin_later()
         except BaseException:
-            if self.line.in_transaction:
+            if not self.turn.closed and self.line.in_transaction:
                 self.line.execute("ROLLBACK")
             self.turn.give()
             raise
@@ -115,6 +116,8 @@ class Writer:
                     return
                 except sqlite3.Error as error:
                     refused = translated(error, "db.transaction")
+                    if self.turn.closed:
+                        raise stopped() from None
                     if not isinstance(refused, Busy) or not left or unwanted.is_set():
                         raise self._told(refused) from None
 
@@ -137,11 +140,11 @@ class WriterSession:
 
     @property
     def alive(self) -> bool:
-        return self._writer.turn.closed is None and self._line.in_transaction
+        return not self._writer.turn.closed and self._line.in_transaction
 
     async def run(self, statement: Statement, params: Params) -> Answer:
-        if self._writer.turn.closed is not None:
-            raise self._writer.turn.closed
+        if self._writer.turn.closed:
+            raise stopped()
         values = native(params, statement.shown)
         if statement.kind is Kind.WRITE:
             self._wrote = True
@@ -201,8 +204,8 @@ class WriterSession:
             self._do("ROLLBACK")
 
     def _do(self, sql: str) -> None:
-        if self._writer.turn.closed is not None:
-            raise self._writer.turn.closed
+        if self._writer.turn.closed:
+            raise stopped()
         try:
             self._line.execute(sql)
         except sqlite3.Error as error:

@@ -30,6 +30,8 @@ class Job(Generic[R]):
         self._loop = loop
         self._result: R | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._running = threading.Lock()
+        self._running.acquire()
 
     def run(self) -> None:
         """Do it; called on the worker's thread."""
@@ -38,6 +40,7 @@ class Job(Generic[R]):
                 self._result = self._call()
         except BaseException as error:  # raised again on the loop, where it was asked for
             self.error = error
+        self._running.release()
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._finish)
 
@@ -64,6 +67,9 @@ class Job(Generic[R]):
                 await self._waiter
             except asyncio.CancelledError as error:
                 cancelled = error
+            except GeneratorExit:
+                self._block(lambda: None)
+                raise
         return cancelled
 
     async def wait_or_stop(self, stop: Callable[[], None]) -> R:
@@ -76,6 +82,16 @@ class Job(Generic[R]):
                 self.insist(stop)
                 await self.outcome()
             raise
+        except GeneratorExit:
+            self.dropped = True
+            self._block(stop)
+            raise
+
+    def _block(self, stop: Callable[[], None]) -> None:
+        """Wait without awaiting: the coroutine was thrown away, and what the thread is using
+        must not be touched before it has done with it."""
+        while not self._running.acquire(timeout=_AGAIN_S):
+            stop()
 
     def insist(self, stop: Callable[[], None]) -> None:
         """Call `stop` again and again until the job is done."""

@@ -15,11 +15,11 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
-from ringfence.errors import StartRefused, ToolUnavailable
+from ringfence.errors import StartRefused
 from ringfence.kernel.ports import Grant, ToolEnv
 from ringfence.tools.db.contract import Database
 from ringfence.tools.db.drivers._sqlite_file import locate, prepare
-from ringfence.tools.db.drivers._sqlite_line import Inline, open_line
+from ringfence.tools.db.drivers._sqlite_line import Inline, open_line, stopped
 from ringfence.tools.db.drivers._sqlite_readers import Readers
 from ringfence.tools.db.drivers._sqlite_writer import Writer, WriterSession
 from ringfence.tools.db.drivers._worker import Job, Worker
@@ -93,17 +93,16 @@ class Driver:
 
     async def stop(self) -> None:
         """Refuse new work, let what runs come to its end, close the file."""
-        gone = ToolUnavailable("it is stopped; expected a running one.", subject=self._env.instance)
         writer, readers, worker = self._writer, self._readers, self._worker
         self._writer = self._readers = self._worker = None
         workers: list[Worker] = []
         closing: list[Job[None]] = []
         if readers is not None:
-            readers.close(gone)
+            readers.close()
             workers += [reader.worker for reader in readers.all]
             closing += [reader.worker.submit(reader.close) for reader in readers.all]
         if writer is not None:
-            writer.turn.close(gone)
+            writer.turn.close()
         if worker is not None:
             workers.append(worker)
             closing.append(worker.submit(self._close))
@@ -123,18 +122,11 @@ class Driver:
     async def read(self, statement: Statement, params: Params) -> Answer:
         """Serve `service.Engine`."""
         if self._readers is None:
-            raise self._absent()
+            raise stopped()
         return await self._readers.read(statement, params)
 
     async def begin(self) -> WriterSession:
         """Serve `service.Engine`."""
         if self._writer is None:
-            raise self._absent()
+            raise stopped()
         return await self._writer.begin()
-
-    def _absent(self) -> ToolUnavailable:
-        return ToolUnavailable(
-            "it is not running; expected it to be started.",
-            subject=self._env.instance,
-            retry_after_s=1.0,
-        )
