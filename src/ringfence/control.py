@@ -1,15 +1,14 @@
 """The control socket: how the command line reaches a running application.
 
 `ControlServer` owns one Unix socket and the lock beside it, which together say that this
-application runs; `call`, `status` and `trace` are its clients. One line of JSON in, one out, then
-the connection ends. Invariant: nobody is answered but the user who runs the application, and root.
-Used by `app.py` and `cli`.
+application runs. One line of JSON comes in, one goes out, then the connection ends. Invariant:
+nobody is answered but the user who runs the application, and root. Used by `app.py`; the other end
+is `cli/client.py`.
 """
 
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
-from ringfence.control_socket import Claim, candidates, peer_uid, user_name
+from ringfence.control_socket import Claim, peer_uid, user_name
 from ringfence.errors import Fault, Invalid, RingfenceError
 from ringfence.kernel.context import Principal
 from ringfence.kernel.report import Span, Status
@@ -85,19 +84,6 @@ class Controlled(Protocol):
     def status(self) -> Status: ...
 
     def trace(self, wanted: str) -> list[Span]: ...
-
-
-class NotRunning(RingfenceError, code="not_running"):
-    """Nobody answers for that application; nothing was done."""
-
-
-class Answered(RingfenceError, code="answered"):
-    """The application answered with a problem."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.detail or problem.title)
-        self.problem = problem
-        self.trace_id = problem.trace_id
 
 
 class _Refused(Exception):
@@ -178,10 +164,12 @@ class ControlServer:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         try:
+            # An answer that leaves with the question unread is lost: the peer sees a reset.
+            line = await self._line(reader)
             principal = _principal(writer)
             if len(self._tasks) > CONNECTIONS:
                 raise _Refused(503, "overloaded", f"{CONNECTIONS} requests are open already")
-            request = await self._read(reader)
+            request = self._request(line)
             result = await self._handle(request, principal)
             encoded = self._encoder.encode(result)
             if len(encoded) > ANSWER_BYTES:
@@ -201,23 +189,26 @@ class ControlServer:
         except UnicodeEncodeError:  # half a surrogate pair in what a feature says
             return self._encoder.encode(Answer(problem=_INTERNAL)) + b"\n"
 
-    async def _read(self, reader: asyncio.StreamReader) -> Request:
+    async def _line(self, reader: asyncio.StreamReader) -> bytes:
         try:
             async with asyncio.timeout(self._timeout_s):
-                line = await reader.readuntil(b"\n")
-            request: Request = self._decoder.decode(line)
-            return request
-        except asyncio.IncompleteReadError as end:
-            if not end.partial:
-                raise
-            raise _Refused(400, "malformed", "the line does not end") from None
+                return await reader.readuntil(b"\n")
         except TimeoutError:
             text = f"no whole line within {self._timeout_s:g} s"
             raise _Refused(408, "too_slow", text) from None
         except asyncio.LimitOverrunError:
             raise _Refused(413, "too_large", "a request is at most 1 MiB") from None
+        except asyncio.IncompleteReadError as end:
+            if not end.partial:
+                raise
+            raise _Refused(400, "malformed", "the line does not end") from None
+
+    def _request(self, line: bytes) -> Request:
+        try:
+            request: Request = self._decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _Refused(400, "malformed", str(error)) from None
+        return request
 
     async def _handle(self, request: Request, principal: Principal) -> object:
         match request:
@@ -229,80 +220,6 @@ class ControlServer:
                 return self._application.status()
             case TraceRequest(wanted):
                 return self._application.trace(wanted)
-
-
-def call(root: Path, name: str, payload: Mapping[str, object], *, timeout_s: float = 300) -> object:
-    """Call a service of a running application, as the operator; return plain JSON values.
-
-    Raises:
-        NotRunning: Nobody answers for the application in `root`.
-        Answered: It failed; `problem` says how.
-    """
-    answer = _ask(root, CallRequest(name, dict(payload)), timeout_s)
-    result: object = msgspec.json.decode(answer)
-    return result
-
-
-def status(root: Path, *, timeout_s: float = 10) -> Status:
-    """Return the state of a running application; raises as `call` does."""
-    return msgspec.json.decode(_ask(root, StatusRequest(), timeout_s), type=Status)
-
-
-def trace(root: Path, wanted: str, *, timeout_s: float = 10) -> list[Span]:
-    """Return the spans of one trace, none where it is not known; raises as `call` does."""
-    return msgspec.json.decode(_ask(root, TraceRequest(wanted), timeout_s), type=list[Span])
-
-
-def _ask(root: Path, request: Request, timeout_s: float) -> msgspec.Raw:
-    line = msgspec.json.encode(request) + b"\n"
-    if len(line) > REQUEST_BYTES:
-        raise Answered(Problem("Content Too Large", 413, "too_large", "at most 1 MiB is sent"))
-    try:
-        with _connect(root, timeout_s) as connection:
-            connection.sendall(line)
-            answer = msgspec.json.decode(_receive(connection), type=Answer)
-    except TimeoutError:
-        message = f"no answer within {timeout_s:g} s; the application is busy or stuck"
-        raise NotRunning(message, subject=str(root)) from None
-    except (OSError, msgspec.DecodeError) as error:
-        raise NotRunning(f"the connection broke off: {error}", subject=str(root)) from None
-    if answer.problem is not None:
-        raise Answered(answer.problem)
-    return answer.result
-
-
-def _connect(root: Path, timeout_s: float) -> socket.socket:
-    owner = root.stat().st_uid
-    for path in candidates(root, {os.geteuid(), owner}):
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(timeout_s)
-        try:
-            connection.connect(str(path))
-            # Who listens sees what is sent: it has to be someone who may know.
-            if peer_uid(connection) in {os.geteuid(), owner, 0}:
-                return connection
-        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            pass
-        except PermissionError:
-            connection.close()
-            hint = "Use the account that runs the application."
-            message = "its control socket belongs to another user"
-            raise NotRunning(message, subject=str(root), hint=hint) from None
-        connection.close()
-    hint = f"Start it with `ringfence run {root}`."
-    raise NotRunning("the application is not running.", subject=str(root), hint=hint)
-
-
-def _receive(connection: socket.socket) -> bytes:
-    received = bytearray()
-    while not received.endswith(b"\n"):
-        chunk = connection.recv(1 << 16)
-        if not chunk:
-            raise ConnectionError("the answer ends in the middle")
-        received += chunk
-        if len(received) > 2 * ANSWER_BYTES:
-            raise ConnectionError("the answer does not end")
-    return bytes(received)
 
 
 def _principal(writer: asyncio.StreamWriter) -> Principal:

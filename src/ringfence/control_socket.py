@@ -77,6 +77,7 @@ class Claim:
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self._lock: int | None = lock
+        self._bound = False
 
     @classmethod
     def take(cls, root: Path) -> "Claim":
@@ -105,6 +106,7 @@ class Claim:
         try:
             self.path.unlink(missing_ok=True)
             listener.bind(str(self.path))
+            self._bound = True
         except OSError as error:
             listener.close()
             message = f"{self.path}: cannot listen: {error.strerror or error}"
@@ -115,8 +117,10 @@ class Claim:
 
     def release(self) -> None:
         """Take the socket away and give the lock back; the lock's file stays."""
-        if self._lock is not None:
+        if self._bound:
             self.path.unlink(missing_ok=True)
+            self._bound = False
+        if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 

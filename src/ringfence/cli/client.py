@@ -1,0 +1,113 @@
+"""The command line's end of the control socket: one question, one answer, blocking.
+
+`call`, `status` and `trace` ask the application in a folder. Nothing is sent before the other end
+has shown to be the application's own user, or root.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from ringfence.control import (
+    ANSWER_BYTES,
+    REQUEST_BYTES,
+    Answer,
+    CallRequest,
+    Problem,
+    Request,
+    StatusRequest,
+    TraceRequest,
+)
+from ringfence.control_socket import candidates, peer_uid
+from ringfence.errors import RingfenceError
+from ringfence.kernel.report import Span, Status
+
+
+class NotRunning(RingfenceError, code="not_running"):
+    """Nobody answers for that application; nothing was done."""
+
+
+class Answered(RingfenceError, code="answered"):
+    """The application answered with a problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail or problem.title)
+        self.problem = problem
+        self.trace_id = problem.trace_id
+
+
+def call(root: Path, name: str, payload: Mapping[str, object], *, timeout_s: float = 300) -> object:
+    """Call a service of a running application, as the operator; return plain JSON values.
+
+    Raises:
+        NotRunning: Nobody answers for the application in `root`.
+        Answered: It failed; `problem` says how.
+    """
+    answer = _ask(root, CallRequest(name, dict(payload)), timeout_s)
+    result: object = msgspec.json.decode(answer)
+    return result
+
+
+def status(root: Path, *, timeout_s: float = 10) -> Status:
+    """Return the state of a running application; raises as `call` does."""
+    return msgspec.json.decode(_ask(root, StatusRequest(), timeout_s), type=Status)
+
+
+def trace(root: Path, wanted: str, *, timeout_s: float = 10) -> list[Span]:
+    """Return the spans of one trace, none where it is not known; raises as `call` does."""
+    return msgspec.json.decode(_ask(root, TraceRequest(wanted), timeout_s), type=list[Span])
+
+
+def _ask(root: Path, request: Request, timeout_s: float) -> msgspec.Raw:
+    line = msgspec.json.encode(request) + b"\n"
+    if len(line) > REQUEST_BYTES:
+        raise Answered(Problem("Content Too Large", 413, "too_large", "at most 1 MiB is sent"))
+    try:
+        with _connect(root, timeout_s) as connection:
+            connection.sendall(line)
+            answer = msgspec.json.decode(_receive(connection), type=Answer)
+    except TimeoutError:
+        message = f"no answer within {timeout_s:g} s; the application is busy or stuck"
+        raise NotRunning(message, subject=str(root)) from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise NotRunning(f"the connection broke off: {error}", subject=str(root)) from None
+    if answer.problem is not None:
+        raise Answered(answer.problem)
+    return answer.result
+
+
+def _connect(root: Path, timeout_s: float) -> socket.socket:
+    owner = root.stat().st_uid
+    for path in candidates(root, {os.geteuid(), owner}):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(str(path))
+            # Who listens sees what is sent: it has to be someone who may know.
+            if peer_uid(connection) in {os.geteuid(), owner, 0}:
+                return connection
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+            pass
+        except PermissionError:
+            connection.close()
+            hint = "Use the account that runs the application."
+            message = "its control socket belongs to another user"
+            raise NotRunning(message, subject=str(root), hint=hint) from None
+        connection.close()
+    hint = f"Start it with `ringfence run {root}`."
+    raise NotRunning("the application is not running.", subject=str(root), hint=hint)
+
+
+def _receive(connection: socket.socket) -> bytes:
+    received = bytearray()
+    while not received.endswith(b"\n"):
+        chunk = connection.recv(1 << 16)
+        if not chunk:
+            raise ConnectionError("the answer ends in the middle")
+        received += chunk
+        if len(received) > 2 * ANSWER_BYTES:
+            raise ConnectionError("the answer does not end")
+    return bytes(received)
