@@ -1,7 +1,7 @@
 """Rows for what happens within the process: service calls, tool calls, `def` handlers.
 
-CPU time throughout. The loops run inside a feature of `bench/apps/calls`, next to a bare `await` of the same work, in
-alternating rounds. The second application is the same with 1,000 features beside it.
+CPU time throughout. The loops run inside a feature of `bench/apps/calls`, next to a bare `await` of
+the same work, in alternating rounds. The second application is the same with 1,000 features beside.
 """
 
 import json
