@@ -1,0 +1,142 @@
+"""The command line: one verb a module, imported when it is asked for.
+
+`main` is the process; `invoke` does one command and returns its exit code: 0 fine, 1 findings or a
+failed operation, 2 wrong usage or something that prevents the start. Invariant: an error is one
+paragraph on standard error; a traceback is shown to whoever says `--debug`, and to nobody else.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+import click
+
+from ringfence.cli.client import Answered
+from ringfence.cli.terminal import complain, say
+from ringfence.errors import RingfenceError, StartRefused
+
+# The help stands here, so that listing the commands imports none of them.
+COMMANDS: Mapping[str, str] = {
+    "run": "Serve an application until SIGTERM or Ctrl-C.",
+    "check": "List everything that is wrong with an application; start nothing.",
+    "call": "Call a service of a running application.",
+    "status": "Say how a running application is.",
+    "trace": "Show what one request caused, as a waterfall.",
+}
+
+
+class Verbs(click.Group):
+    """The group of all commands; each is `verb` in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        verb = importlib.import_module(f"ringfence.cli.{cmd_name}").verb
+        assert isinstance(verb, click.Command)
+        return verb
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            ctx.fail(f"no such command: {args[0]}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        say(f"ringfence {version('ringfence')}")
+        ctx.exit()
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, callback=_print_version, expose_value=False)
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks; goes anywhere.")
+def ringfence() -> None:
+    """Run applications made of features that cannot break each other."""
+
+
+def main() -> NoReturn:
+    """Be the process: do what the arguments say, and end with its exit code."""
+    code = invoke(sys.argv[1:])
+    if not held():
+        sys.exit(code)
+    # A hook that never returns must not keep the process; everything else has stopped by now.
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+def held() -> bool:
+    """Whether the interpreter would wait for another thread at its end."""
+    return any(
+        thread.is_alive() and not thread.daemon
+        for thread in threading.enumerate()
+        if thread is not threading.main_thread()
+    )
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Do one command; return the exit code. Never raises."""
+    ours = list(arguments)
+    ours = ours[: ours.index("--")] if "--" in ours else ours
+    debug = "--debug" in ours
+    rest = [one for one in ours if one != "--debug"] + list(arguments[len(ours) :])
+    try:
+        code = ringfence.main(rest, prog_name="ringfence", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; without this the interpreter complains at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # the end of the line: what is left becomes a paragraph
+        if debug:
+            traceback.print_exc()
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            complain(error.format_message(), plain=True)
+            return 2
+        case click.ClickException():
+            complain(error.format_message())
+            return error.exit_code
+        case Answered():
+            _explain_problem(error)
+            return 1
+        case RingfenceError():
+            complain(str(error))
+            return 2 if isinstance(error, StartRefused) else 1
+        case _:
+            complain(f"{type(error).__name__}: {error}. Run it again with --debug for more.")
+            return 1
+
+
+def _explain_problem(answered: Answered) -> None:
+    problem = answered.problem
+    lines = [f"{problem.detail or problem.title} ({problem.status} {problem.code})"]
+    lines += [f"  {fault.path}: {fault.message}" for fault in problem.errors]
+    if problem.trace_id:
+        lines.append(f"  See what happened: ringfence trace {problem.trace_id}")
+    complain("\n".join(lines))

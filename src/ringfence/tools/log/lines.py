@@ -1,6 +1,7 @@
 """From a record to what is written: a line of JSON, or a line for a person.
 
-`printable` makes text from outside safe for a terminal; the command line uses it as well.
+`printable` and `printable_json` make text from outside safe for a terminal; the command line uses
+them as well.
 Invariant: nothing that came in starts a line, or tells a terminal anything.
 """
 
@@ -17,8 +18,9 @@ _ESCAPES = {
     code: _SHORT.get(chr(code), f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
     for code in _UNSAFE
 }
-# In JSON all of these stand inside a string, where this is the same character, spelled out.
-_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _UNSAFE}
+# In JSON all of these stand inside a string, where this is the same character, spelled out; a line
+# break stands outside of one only.
+_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _UNSAFE if code != ord("\n")}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BARE = re.compile(r"[\w.:/@+-]+")
 
@@ -40,9 +42,14 @@ def printable(text: str) -> str:
     return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def printable_json(encoded: bytes) -> str:
+    """Return JSON that says the same and that a terminal takes for text."""
+    return encoded.decode().translate(_JSON_ESCAPES)
+
+
 def json_line(record: Record) -> str:
     """Return the record as one line of JSON, empty values left out."""
-    return json.encode(record).decode().translate(_JSON_ESCAPES) + "\n"
+    return printable_json(json.encode(record)) + "\n"
 
 
 def text_line(record: Record, *, colour: bool) -> str:
@@ -72,4 +79,4 @@ def _value(value: object) -> str:
     if isinstance(value, str):
         shown = printable(value)
         return shown if _BARE.fullmatch(shown) else '"' + shown.replace('"', '\\"') + '"'
-    return json.encode(value).decode().translate(_JSON_ESCAPES)
+    return printable_json(json.encode(value))

@@ -55,6 +55,11 @@ class Sink:
                 self._draining = True
                 self._queue(rest)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether lines wait for the reader."""
+        return self._draining
+
     def close(self, timeout_s: float) -> None:
         """Give the backlog so many seconds to be written, then accept no more."""
         with self._changed:

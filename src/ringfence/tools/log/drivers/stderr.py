@@ -53,7 +53,10 @@ class Driver:
     async def stop(self) -> None:
         """Stop to listen, and give what is waiting a second to be written."""
         self._messages.remove()
-        await asyncio.to_thread(self._sink.close, _FLUSH_S)
+        if self._sink.is_behind:
+            await asyncio.to_thread(self._sink.close, _FLUSH_S)
+        else:
+            self._sink.close(0)
 
     def handle(self, grant: Grant) -> Log:
         """Return the log of one plugin; each of its records names it."""

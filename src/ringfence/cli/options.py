@@ -1,0 +1,56 @@
+"""What several verbs take: the application's folder, and `--json`."""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def app_argument(function: F) -> F:
+    """Take the application's folder as an optional argument."""
+    return click.argument("app", default=".", callback=_folder, type=click.Path(path_type=Path))(
+        function
+    )
+
+
+def app_option(function: F) -> F:
+    """Take the application's folder as `--app`."""
+    return click.option(
+        "--app",
+        default=".",
+        callback=_folder,
+        type=click.Path(path_type=Path),
+        help="The application's folder; by default this one.",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """Take `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(
+        function
+    )
+
+
+def _folder(ctx: click.Context, parameter: click.Parameter, app: Path) -> Path:
+    """Check that an application is there, before anything is done with it."""
+    if not app.is_dir():
+        what = "is a file" if app.exists() else "no such folder"
+        raise click.UsageError(f"{app}: {what}.{_similar(app)} Name the application's folder.")
+    if not (app / "domains").is_dir():
+        raise click.UsageError(
+            f"{app}: no application here; expected a folder domains/ in it, got none. Name the "
+            "application's folder, or write a first feature: domains/<domain>/<feature>.py"
+        )
+    return app
+
+
+def _similar(app: Path) -> str:
+    if not app.parent.is_dir():
+        return ""
+    names = [entry.name for entry in app.parent.iterdir() if (entry / "domains").is_dir()]
+    close = difflib.get_close_matches(app.name, names, n=1)
+    return f" Did you mean {app.parent / close[0]}?" if close else ""

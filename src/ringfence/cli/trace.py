@@ -1,0 +1,99 @@
+"""`ringfence trace`: what one request caused, as a waterfall."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from ringfence.cli.options import app_option, json_option
+from ringfence.cli.terminal import complain, say, say_json
+from ringfence.kernel.report import Span
+
+_BAR = 32
+_LABEL = 48
+
+
+@click.command("trace")
+@click.argument("wanted", metavar="ID")
+@app_option
+@json_option
+def verb(wanted: str, app: Path, as_json: bool) -> int:
+    """Show the trace ID of the running application: each call, when it ran, and how it ended.
+
+    ID is a trace's or a span's, or the beginning of one. Errors and log lines carry it.
+    """
+    from ringfence.cli import client
+
+    if not 1 <= len(wanted) <= 64:
+        raise click.UsageError("ID: expected 1 to 64 characters.")
+    spans = client.trace(app, wanted)
+    if not spans:
+        complain(
+            f"{wanted}: no such trace, or more than one that begins so; expected the id of a "
+            "request that has ended and is among the newest. Errors and log lines carry it."
+        )
+        return 1
+    if as_json:
+        say_json({"spans": spans})
+    else:
+        _show(spans)
+    return 0
+
+
+def _show(spans: Sequence[Span]) -> None:
+    start = min(span.started_at for span in spans)
+    total_s = max((s.started_at - start).total_seconds() + s.duration_s for s in spans)
+    rows = list(_tree(spans))
+    width = min(_LABEL, max(len(_label(span, depth)) for span, depth in rows))
+    say(("trace ", "dim"), (spans[0].trace_id, "bold"), (f"  {_duration(total_s)}", "dim"))
+    for span, depth in rows:
+        offset_s = (span.started_at - start).total_seconds()
+        bar = _bar(offset_s, span.duration_s, total_s)
+        label = _label(span, depth)
+        label = label if len(label) <= width else label[: width - 1] + "…"
+        queries = f"  {span.queries} queries" if span.queries else ""
+        say(
+            label.ljust(width),
+            "  ",
+            (bar, "bad" if span.failure else "good"),
+            f"  {_duration(span.duration_s):>8}",
+            (f"{queries}  {span.plugin}", "dim"),
+        )
+        if span.failure:
+            where = f"  ({span.failure.where})" if span.failure.where else ""
+            text = f"{span.failure.kind}: {span.failure.message}"
+            say("  " * depth, ("  ↳ ", "dim"), (text, "bad"), (where, "dim"))
+
+
+def _tree(spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:
+    """Yield each span below the one that caused it, in order of time."""
+    known = {span.span_id for span in spans}
+    below: dict[str, list[Span]] = {}
+    for span in sorted(spans, key=lambda span: span.started_at, reverse=True):
+        parent = span.parent_span_id if span.parent_span_id in known else ""
+        below.setdefault(parent, []).append(span)
+    waiting = [(span, 0) for span in below.get("", [])]
+    while waiting:
+        span, depth = waiting.pop()
+        yield span, depth
+        waiting += [(child, depth + 1) for child in below.get(span.span_id, [])]
+
+
+def _label(span: Span, depth: int) -> str:
+    return "  " * depth + (span.origin or span.operation)
+
+
+def _bar(offset_s: float, duration_s: float, total_s: float) -> str:
+    if total_s <= 0:
+        return "█" * _BAR
+    first = min(_BAR - 1, int(offset_s / total_s * _BAR))
+    length = max(1, min(_BAR - first, round(duration_s / total_s * _BAR)))
+    return (" " * first + "█" * length).ljust(_BAR)
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    if seconds >= 0.001:
+        return f"{seconds * 1000:.1f} ms"
+    return f"{seconds * 1_000_000:.0f} µs"
