@@ -310,3 +310,11 @@ async def test_a_request_that_cannot_be_cancelled_is_left_behind() -> None:
         await entered.wait()
         await asyncio.wait_for(driver.close(0.01), 10)
         released.set()
+
+
+async def test_the_environment_configures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What uvicorn's own command line would read from it is not read."""
+    monkeypatch.setenv("WEB_CONCURRENCY", "many")
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    async with serving() as driver:
+        await served_once(driver)

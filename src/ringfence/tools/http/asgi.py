@@ -142,4 +142,5 @@ def _quarantined(name: StaticName) -> Handle:
 def _raw_path(scope: Scope) -> bytes:
     """The path below where this application is mounted, as it came in."""
     raw = scope.get("raw_path") or quote(scope["path"]).encode()
-    return raw.removeprefix(scope.get("root_path", "").encode())
+    root = scope.get("root_path")
+    return raw.removeprefix(root.encode()) if root else raw

@@ -174,6 +174,8 @@ class Driver:
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=self._config.keep_alive_s,
+            workers=1,  # given, so that uvicorn does not look for it in the environment
+            forwarded_allow_ips=[],  # likewise
         )
         config.load()
         return config
