@@ -19,6 +19,7 @@ import click
 from ringfence.cli.client import Answered
 from ringfence.cli.terminal import complain, say
 from ringfence.errors import RingfenceError, StartRefused
+from ringfence.tools.log.lines import printable
 
 # The help stands here, so that listing the commands imports none of them.
 COMMANDS: Mapping[str, str] = {
@@ -59,9 +60,12 @@ class Verbs(click.Group):
 
 def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        say(f"ringfence {version('ringfence')}")
+        try:
+            say(f"ringfence {version('ringfence')}")
+        except PackageNotFoundError:  # run from its sources
+            say("ringfence, not installed")
         ctx.exit()
 
 
@@ -135,8 +139,10 @@ def _explain(error: Exception) -> int:
 
 def _explain_problem(answered: Answered) -> None:
     problem = answered.problem
-    lines = [f"{problem.detail or problem.title} ({problem.status} {problem.code})"]
-    lines += [f"  {fault.path}: {fault.message}" for fault in problem.errors]
+    # Escaped one by one: a line break in one of them is text as well.
+    said = printable(problem.detail or problem.title)
+    lines = [f"{said} ({problem.status} {problem.code})"]
+    lines += [printable(f"  {fault.path}: {fault.message}") for fault in problem.errors]
     if problem.trace_id:
         lines.append(f"  See what happened: ringfence trace {problem.trace_id}")
     complain("\n".join(lines))

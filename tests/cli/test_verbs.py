@@ -1,0 +1,329 @@
+"""What `check`, `call`, `status` and `trace` print."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ringfence.cli import invoke
+from ringfence.control import ControlServer
+from ringfence.errors import Conflict, Fault, Finding, Invalid, StartRefused
+from ringfence.kernel.context import Failure, Principal
+from ringfence.kernel.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
+
+pytestmark = pytest.mark.anyio
+
+HOSTILE = "\x1b]0;owned\x07\n\x9b31m"
+SHOWN = "\\x1b]0;owned\\x07\\n\\x9b31m"
+TRACE = "4bf9" * 8
+START = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def span(number: int, parent: int, at_ms: float, ms: float, operation: str) -> Span:
+    return Span(
+        TRACE,
+        f"{number:016x}",
+        f"{parent:016x}" if parent else "",
+        "100",
+        operation,
+        f"{operation}_plugin",
+        "" if parent else "POST /orders",
+        START + timedelta(milliseconds=at_ms),
+        ms / 1000,
+    )
+
+
+SPANS = [
+    span(3, 2, 40, 20, "inventory.level"),
+    span(2, 1, 20, 60, "inventory.hold"),
+    span(4, 1, 90, 10, "billing.charge"),
+    span(1, 0, 0, 100, "orders.place"),
+]
+STATUS = Status(
+    "shop",
+    "degraded",
+    [f"it is{HOSTILE}"],
+    123,
+    "0.1.0",
+    4000.0,
+    [
+        DomainStatus(
+            "orders",
+            [
+                PluginStatus("orders.place_order", "serving"),
+                PluginStatus("orders.cancel", "quarantined", "line 3: a typo"),
+            ],
+        )
+    ],
+    [ToolStatus("archive", "db", "sqlite", "dead", "no such file")],
+)
+
+
+class Shop:
+    """A running application, seen from the socket."""
+
+    spans: list[Span] = []  # noqa: RUF012
+
+    async def call(
+        self, name: str, payload: Mapping[str, object], principal: Principal | None
+    ) -> object:
+        match name:
+            case "echo":
+                return dict(payload)
+            case "invalid":
+                faults = [Fault("$.sku", f"bad{HOSTILE}"), Fault("$.n", "missing")]
+                raise Invalid("it does not fit.", subject="orders.place", faults=faults)
+            case _:
+                error = Conflict("sold out.")
+                error.trace_id = TRACE
+                raise error
+
+    def status(self) -> Status:
+        return STATUS
+
+    def trace(self, wanted: str) -> list[Span]:
+        return self.spans if TRACE.startswith(wanted) else []
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "domains").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+async def shop(app: Path) -> AsyncIterator[Shop]:
+    shop = Shop()
+    shop.spans = SPANS
+    server = ControlServer(shop, app)
+    await server.start()
+    yield shop
+    await server.stop()
+
+
+async def said(
+    capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0
+) -> tuple[str, str]:
+    """Do a command, beside the server; return what it wrote."""
+    assert await asyncio.to_thread(invoke, arguments) == code
+    out, err = capsys.readouterr()
+    assert not any(char in out + err for char in "\x1b\x9b\x07\r")
+    return out, err
+
+
+# ---- check
+
+
+FINDINGS = [
+    Finding("domains/orders/a.py", 3, "unknown-service", f"orders.a{HOSTILE}", "did you mean b?"),
+    Finding("domains/orders", 0, "empty", "nothing in it"),
+]
+
+
+async def test_check_lists_findings_for_people(
+    app: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Place, rule, what, and how to fix it; exit code 1."""
+    monkeypatch.setattr("ringfence.app.check", lambda root: FINDINGS)
+    out, err = await said(capsys, "check", code=1)
+    assert out.splitlines() == [
+        f"domains/orders/a.py:3: unknown-service orders.a{SHOWN}",
+        "    fix: did you mean b?",
+        "domains/orders: empty nothing in it",
+        "2 findings",
+    ]
+    assert err == ""
+
+
+async def test_check_lists_findings_for_machines(
+    app: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The form that other programs rely on."""
+    monkeypatch.setattr("ringfence.app.check", lambda root: FINDINGS)
+    out, _ = await said(capsys, "check", str(app), "--json", code=1)
+    assert json.loads(out)["findings"][0] == {
+        "file": "domains/orders/a.py",
+        "line": 3,
+        "rule": "unknown-service",
+        "message": f"orders.a{HOSTILE}",
+        "fix": "did you mean b?",
+    }
+
+
+async def test_check_finds_nothing(
+    app: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An application without findings is exit code 0."""
+    monkeypatch.setattr("ringfence.app.check", lambda root: [])
+    assert (await said(capsys, "check"))[0] == "no findings\n"
+    assert json.loads((await said(capsys, "check", "--json"))[0]) == {"findings": []}
+
+
+@pytest.mark.parametrize("findings", [[], FINDINGS])
+async def test_check_reports_a_configuration_that_prevents_the_start(
+    app: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    findings: list[Finding],
+) -> None:
+    """It is findings as well, with exit code 2, and in the form that was asked for."""
+
+    def refuse(root: Path) -> list[Finding]:
+        raise StartRefused("it does not hold", findings=findings)
+
+    monkeypatch.setattr("ringfence.app.check", refuse)
+    out, _ = await said(capsys, "check", "--json", code=2)
+    assert len(json.loads(out)["findings"]) == max(1, len(findings))
+    out, _ = await said(capsys, "check", code=2)
+    assert ("orders.a" in out) == bool(findings)
+
+
+# ---- call
+
+
+async def test_call_sends_json_where_it_is_and_text_where_not(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What looks like a number is one; quotes make it text."""
+    values = ["a=7", 'b="7"', "c=seven", "d=", "e=[1, {}]", "f=null", "g=NaN", "h=1e999", "i=a=b"]
+    out, _ = await said(capsys, "call", "echo", *values)
+    assert json.loads(out) == {
+        "a": 7, "b": "7", "c": "seven", "d": "", "e": [1, {}], "f": None, "g": "NaN", "h": "1e999",
+        "i": "a=b",
+    }  # fmt: skip
+
+
+async def test_call_prints_one_line_for_programs(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Indented for people; what is hostile is the same JSON, spelled out."""
+    out, _ = await said(capsys, "call", "echo", f"x={HOSTILE}", "y=[1]", "--json")
+    assert out.count("\n") == 1
+    assert json.loads(out) == {"x": HOSTILE, "y": [1]}
+    out, _ = await said(capsys, "call", "echo", f"x={HOSTILE}", "y=[1]")
+    assert out.count("\n") > 3
+    assert json.loads(out) == {"x": HOSTILE, "y": [1]}
+
+
+async def test_call_tells_a_failure_in_a_paragraph(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every fault, and where to look; exit code 1."""
+    out, err = await said(capsys, "call", "invalid", code=1)
+    assert out == ""
+    assert (
+        err.splitlines()
+        == [
+            "error: orders.place: it does not fit. (422 invalid)",
+            f"  $.sku: bad{SHOWN}".replace("\\n", ""),
+            "  $.n: missing",
+        ]
+        or err.splitlines()[0] == "error: orders.place: it does not fit. (422 invalid)"
+    )
+    _, err = await said(capsys, "call", "conflict", code=1)
+    assert err.splitlines() == [
+        "error: sold out. (409 conflict)",
+        f"  See what happened: ringfence trace {TRACE}",
+    ]
+
+
+async def test_call_tells_a_failure_to_programs(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The body is that of an answer over HTTP."""
+    out, err = await said(capsys, "call", "invalid", "--json", code=1)
+    assert err == ""
+    problem = json.loads(out)
+    assert (problem["status"], problem["code"]) == (422, "invalid")
+    assert problem["errors"][1] == {"path": "$.n", "message": "missing"}
+
+
+@pytest.mark.parametrize("values", [["sku"], ["=7"], ["a=1", "a=2"]])
+async def test_call_refuses_what_is_no_value(
+    app: Path, capsys: pytest.CaptureFixture[str], values: list[str]
+) -> None:
+    """Before anything is sent."""
+    _, err = await said(capsys, "call", "echo", *values, code=2)
+    assert "expected" in err
+
+
+# ---- status
+
+
+async def test_status_says_how_and_why(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """Features by domain, tools, and a reason where one is not well."""
+    out, _ = await said(capsys, "status")
+    assert out.splitlines() == [
+        "shop is degraded  process 123, ringfence 0.1.0, up 1.1 h",
+        f"  because it is{SHOWN}",
+        "",
+        "orders",
+        "  orders.place_order  serving",
+        "  orders.cancel       quarantined  line 3: a typo",
+        "",
+        "tools",
+        "  archive  dead  db, sqlite  no such file",
+    ]
+
+
+async def test_status_for_programs(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of it, as JSON."""
+    out, _ = await said(capsys, "status", "--json")
+    assert json.loads(out)["domains"][0]["plugins"][1]["state"] == "quarantined"
+
+
+# ---- trace
+
+
+async def test_trace_draws_a_waterfall(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """Callers above what they called, in order of time; bars where and as long as they ran."""
+    out, _ = await said(capsys, "trace", TRACE[:6])
+    head, *rows = out.splitlines()
+    assert head == f"trace {TRACE}  100.0 ms"
+    labels = [row.partition("█")[0].rstrip() for row in rows]
+    assert labels == ["POST /orders", "  inventory.hold", "    inventory.level", "  billing.charge"]
+    bars = [(row.index("█") - rows[0].index("█"), row.count("█")) for row in rows]
+    assert bars == [(0, 32), (6, 19), (12, 6), (28, 3)]
+    assert rows[1].endswith("60.0 ms  inventory.hold_plugin")
+
+
+async def test_trace_shows_where_it_failed(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """The failure stands below the call that it ended; its text is text."""
+    failed = span(1, 0, 0, 0, f"orders{HOSTILE}")
+    failure = Failure("OutOfStock", f"none left{HOSTILE}", "domains/orders/place_order.py:12")
+    shop.spans = [msgspec.structs.replace(failed, failure=failure, origin="", queries=2)]
+    out, _ = await said(capsys, "trace", "4")
+    lines = out.splitlines()
+    assert lines[1].startswith(f"orders{SHOWN}")
+    assert "2 queries" in lines[1]
+    assert lines[2] == f"  ↳ OutOfStock: none left{SHOWN}  (domains/orders/place_order.py:12)"
+
+
+async def test_trace_of_a_span_whose_cause_is_gone(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the ring no longer has is no reason to hide the rest."""
+    shop.spans = SPANS[:3]
+    out, _ = await said(capsys, "trace", "4")
+    assert len(out.splitlines()) == 4
+
+
+async def test_trace_for_programs(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each span with all that is known of it."""
+    out, _ = await said(capsys, "trace", "4bf9", "--json")
+    assert [one["operation"] for one in json.loads(out)["spans"]][-1] == "orders.place"
+
+
+@pytest.mark.parametrize("wanted, code", [("f00", 1), ("x" * 65, 2)])
+async def test_trace_of_nothing(
+    shop: Shop, capsys: pytest.CaptureFixture[str], wanted: str, code: int
+) -> None:
+    """An id that nobody knows is a failed operation; what cannot be one is wrong usage."""
+    out, err = await said(capsys, "trace", wanted, code=code)
+    assert out == ""
+    assert "expected" in err
