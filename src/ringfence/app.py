@@ -23,15 +23,14 @@ from msgspec import Struct
 
 from ringfence import config as configuration
 from ringfence.config import Config, KernelLimits
-from ringfence.settings import Settings
 from ringfence.control import ControlServer
 from ringfence.errors import Finding, StartRefused
 from ringfence.kernel import boot as kernel
 from ringfence.kernel import guard, loader
 from ringfence.kernel.bind import within
-from ringfence.kernel.call import Gate, Opener, arguments, opener, plain_call
+from ringfence.kernel.call import Gate, Opener, arguments, opener
 from ringfence.kernel.context import Budget, Context, Principal
-from ringfence.kernel.fused import fused_call
+from ringfence.kernel.fused import fused_named
 from ringfence.kernel.manifest import Manifest
 from ringfence.kernel.payload import did_you_mean
 from ringfence.kernel.ports import Clock, Driver, Grant, Health, ToolEnv, ToolSpec
@@ -40,7 +39,9 @@ from ringfence.kernel.registry import Registry
 from ringfence.kernel.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.kernel.scope import scope_tasks
 from ringfence.kernel.threads import Pool
+from ringfence.kernel.views import plain_named
 from ringfence.kernel.waiting import serve as serve_job
+from ringfence.settings import Settings
 
 BUILT_IN = ("clock", "db", "http", "log")
 ALWAYS = ("log", "http")  # beside the clock: an application can be looked at and says what it does
@@ -90,9 +91,7 @@ class Tools:
                 said = f"driver {name!r} needs {error.name}, which is not installed"
                 raise self._refused(instance, said) from error
             raise self._refused(instance, f"tool {spec.name} has no driver {name!r}") from error
-        driver: Driver = module.Driver(
-            configuration.tool_options(table, module.Driver.Config), env
-        )
+        driver: Driver = module.Driver(configuration.tool_options(table, module.Driver.Config), env)
         return driver
 
     def _refused(self, instance: str, message: str) -> StartRefused:
@@ -114,7 +113,7 @@ class Wires:
         self.name = config.name
         self.root = config.root
         self.strict = strict
-        self.limits: KernelLimits = config.kernel
+        self.limits = _limits(config.kernel)
         self.tools = Tools(config)
         self.request_values: Mapping[type, tuple[str, str]] = self.tools.request_values
         self.state = state or config.root / ".ringfence"
@@ -130,7 +129,7 @@ class Wires:
             registry=Registry(),
             budget=config.budget("default"),
             spans=deque(maxlen=config.kernel.spans),
-            make_call=fused_call if config.kernel.call_path == "fused" else plain_call,
+            make_call=fused_named if config.kernel.call_path == "fused" else plain_named,
         )
 
     def specs(self) -> Sequence[ToolSpec]:
@@ -176,6 +175,18 @@ class Wires:
             domains={p.name: p for p in sorted(domains.iterdir()) if p.is_dir()},
             health=self.health,
         )
+
+
+def _limits(chosen: KernelLimits) -> kernel.Limits:
+    return kernel.Limits(
+        import_timeout=chosen.import_timeout,
+        start_timeout=chosen.start_timeout,
+        stop_timeout=chosen.stop_timeout,
+        drain_timeout=chosen.drain_timeout,
+        plugin_threads=chosen.plugin_threads,
+        plugin_concurrency=chosen.plugin_concurrency,
+        fused=chosen.call_path == "fused",
+    )
 
 
 class Application:
@@ -295,7 +306,7 @@ class Application:
             path=ctx.path,
             operation=ctx.operation,
             plugin=ctx.plugin,
-            origin=ctx.origin,
+            origin="" if ctx.parent else ctx.origin.label,
             started_at=clock.now() - ago,
             duration_s=ctx.ended_at - ctx.started_at,
             queries=ctx.queries,

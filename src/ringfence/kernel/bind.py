@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from ringfence.errors import PluginQuarantined, RingfenceError
 from ringfence.kernel.call import Gate, Opener, opener
-from ringfence.kernel.context import Budget, Principal
+from ringfence.kernel.context import Budget
 from ringfence.kernel.fused import fused_view
 from ringfence.kernel.limits import Bulkhead
 from ringfence.kernel.manifest import Manifest, Offer, PluginFacts, ServiceNeed
@@ -121,7 +121,7 @@ def put_absent(manifest: Manifest, gate: Gate) -> None:
 
 
 def service_field(
-    gate: Gate, consumer: str, need: ServiceNeed, lost: Sequence[str], fused: bool
+    gate: Gate, need: ServiceNeed, lost: Sequence[str], *, fused: bool
 ) -> Callable[..., Awaitable[object]] | None:
     """Return what a field under `@requires` is given; None where it is optional and nobody
     provides it.
@@ -133,8 +133,8 @@ def service_field(
     if need.service in gate.registry.names():
         entry = gate.registry.get(need.service)
         if entry.declared is not None:
-            view = bind(consumer, need, entry)
-            return fused_view(gate, entry, view) if fused else plain_view(gate, entry, view)
+            make = fused_view if fused else plain_view
+            return make(gate, entry, bind(need, entry), need.field)
         return partial(_refused, entry.refusal or quarantine_refusal(entry.plugin))
     if lost:
         return partial(_refused, quarantine_refusal(", ".join(lost)))

@@ -56,23 +56,16 @@ async def start(app: "Wiring") -> "Running":
     raise AssertionError("unreachable: the block above returns or raises")
 
 
-class Limits(Protocol):
+class Limits(Struct, frozen=True):
     """The deadlines and sizes that a boot keeps to, in seconds and counts."""
 
-    @property
-    def import_timeout(self) -> float: ...
-    @property
-    def start_timeout(self) -> float: ...
-    @property
-    def stop_timeout(self) -> float: ...
-    @property
-    def drain_timeout(self) -> float: ...
-    @property
-    def plugin_threads(self) -> int: ...
-    @property
-    def plugin_concurrency(self) -> int: ...
-    @property
-    def call_path(self) -> str: ...
+    import_timeout: float
+    start_timeout: float
+    stop_timeout: float
+    drain_timeout: float
+    plugin_threads: int
+    plugin_concurrency: int
+    fused: bool  # the generated call path, or the plain one
 
 
 class Wiring(Protocol):
@@ -148,9 +141,7 @@ class Running(Struct, eq=False):
         await self.undo.aclose()
 
 
-def import_features(
-    sources: loader.Sources, app: Wiring, undo: AsyncExitStack
-) -> loader.Modules:
+def import_features(sources: loader.Sources, app: Wiring, undo: AsyncExitStack) -> loader.Modules:
     """Import every feature under the guard, as a new generation of the application."""
     territory = loader.claim(app.name, sources)
     undo.callback(guard.remove, territory)
@@ -306,10 +297,9 @@ def _fields(place: Seat, equipped: Equipped, app: Wiring) -> dict[str, object]:
                 filled[need.field] = verified.settings[need.settings]
             case ServiceNeed():
                 domain = need.service.partition(".")[0]
-                fused = app.limits.call_path == "fused"
-                filled[need.field] = service_field(
-                    app.gate, facts.id, need, unread.get(domain, ()), fused
-                )
+                lost = unread.get(domain, ())
+                fused = app.limits.fused
+                filled[need.field] = service_field(app.gate, need, lost, fused=fused)
     return filled
 
 

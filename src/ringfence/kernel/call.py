@@ -11,19 +11,17 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import copy_context
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from traceback import walk_tb
 from typing import TypeVar
-from uuid import UUID
 
-from msgspec import NODEFAULT, Struct, field, to_builtins
+from msgspec import NODEFAULT, Struct, field
 
 from ringfence.errors import NotGranted, PluginFailed, RingfenceError, TransactionHeld
 from ringfence.kernel.context import (
     Budget,
     Context,
     Failure,
+    Origin,
     Principal,
     current,
     next_root,
@@ -31,7 +29,7 @@ from ringfence.kernel.context import (
     next_trace,
 )
 from ringfence.kernel.contract import sole_struct
-from ringfence.kernel.limits import check_call, purse_for
+from ringfence.kernel.limits import UNLIMITED, check_call, purse_for
 from ringfence.kernel.payload import arguments_reader, read, single_reader
 from ringfence.kernel.ports import REQUIRED, Clock
 from ringfence.kernel.registry import Entry, Registry
@@ -41,11 +39,9 @@ T = TypeVar("T")
 _log = logging.getLogger("ringfence.kernel")
 MESSAGE_CHARS = 500  # of a failure's text that a span keeps
 NEVER = float("inf")
-# What plain data keeps as it is, beside what JSON knows.
-PLAIN_TYPES = (bytes, datetime, date, time, timedelta, Decimal, UUID)
-
-NamedCall = Callable[[Context, tuple[object, ...]], Awaitable[object]]
-Opener = Callable[..., Awaitable[object]]
+# A service as a context calls it: by a mapping of its parameters, answered in plain data.
+NamedCall = Callable[[Context, Mapping[str, object]], Awaitable[object]]
+Opener = Callable[..., Coroutine[object, None, object]]
 
 
 class Gate(Struct, eq=False):
@@ -55,47 +51,47 @@ class Gate(Struct, eq=False):
     registry: Registry
     budget: Budget  # a root's, where its ingress has none of its own
     spans: deque[Context]
-    make_call: "Callable[[Gate, Entry], NamedCall]"  # `plain_call`, or the fused one
+    make_call: "Callable[[Gate, Entry], NamedCall]"  # plain, or fused
     grants: dict[str, frozenset[str]] = field(default_factory=dict)  # plugin → services it may call
-    named: dict[str, NamedCall] = field(default_factory=dict)
+    calls: dict[str, dict[str, NamedCall]] = field(default_factory=dict)  # plugin → name → how
     background: set["asyncio.Task[None]"] = field(default_factory=set)
 
-    async def call(self, ctx: Context, name: str, payload: Mapping[str, object]) -> object:
+    def call(self, ctx: Context, name: str, payload: Mapping[str, object]) -> Awaitable[object]:
         """Serve `ctx.call`: check the grant, read the payload, answer in plain data."""
-        result = await self._call(ctx, name, payload)
-        return to_builtins(result, builtin_types=PLAIN_TYPES)
+        try:
+            return self.calls[ctx.plugin][name](ctx, payload)
+        except KeyError:
+            return self._first_call(ctx.plugin, name)(ctx, payload)
+
+    def _first_call(self, plugin: str, name: str) -> NamedCall:
+        if name not in self.grants.get(plugin, ()):
+            raise NotGranted(
+                "this service is not declared; expected it under @requires or in calls=.",
+                subject=f"{plugin} → {name}",
+                hint=f'Add calls=("{name}",) to the decorator of the method that calls it.',
+            )
+        entry = self.registry.get(name)
+        if entry.declared is None and entry.refusal is not None:
+            raise entry.refusal()
+        made = self.calls.setdefault(plugin, {})[name] = self.make_call(self, entry)
+        return made
 
     async def call_into(
         self, ctx: Context, name: str, payload: Mapping[str, object], into: type[T]
     ) -> T:
         """Serve `ctx.call(..., into=T)`."""
-        return read(await self._call(ctx, name, payload), into, f"answer of {name}")
-
-    async def _call(self, ctx: Context, name: str, payload: Mapping[str, object]) -> object:
-        if name not in self.grants.get(ctx.plugin, ()):
-            raise NotGranted(
-                "this service is not declared; expected it under @requires or in calls=.",
-                subject=f"{ctx.plugin} → {name}",
-                hint=f'Add calls=("{name}",) to the decorator of the method that calls it.',
-            )
-        entry = self.registry.get(name)
-        if entry.refusal is not None:
-            raise entry.refusal()
-        call = self.named.get(name)
-        if call is None:
-            call = self.named[name] = self.make_call(self, entry)
-        return await call(ctx, arguments(entry, payload))
+        return read(await self.call(ctx, name, payload), into, f"answer of {name}")
 
     def spawn(
         self, ctx: Context, work: Coroutine[object, None, None], wall_s: float | None
     ) -> None:
         """Serve `ctx.spawn`: a task with a context, a deadline and a purse of its own."""
         name = f"{ctx.operation}.background"
-        child = open_root(self, name, ctx.plugin, self.budget, ctx.principal, ctx.tenant)
+        child = open_root(self, name, ctx.plugin, self.budget)
         if wall_s is not None:
             child.deadline_at = child.started_at + wall_s
         ctx.children += 1
-        child.parent, child.trace, child.ordinal = ctx, ctx.trace, ctx.children
+        child.parent, child.origin, child.ordinal = ctx, ctx.origin, ctx.children
         variables = copy_context()
         variables.run(current.set, child)
         task = asyncio.Task(
@@ -129,7 +125,8 @@ class Gate(Struct, eq=False):
 
 
 def name_of(ctx: Context) -> str:
-    return f"{ctx.origin} ({ctx.operation})" if ctx.origin else ctx.operation
+    label = "" if ctx.parent else ctx.origin.label
+    return f"{label} ({ctx.operation})" if label else ctx.operation
 
 
 def arguments(entry: Entry, payload: Mapping[str, object]) -> tuple[object, ...]:
@@ -175,7 +172,7 @@ def open_root(
     budget: Budget,
     principal: Principal | None = None,
     tenant: str | None = None,
-    origin: str = "",
+    label: str = "",
 ) -> Context:
     """Open a root context; the caller closes it."""
     started = gate.clock.monotonic()
@@ -183,19 +180,15 @@ def open_root(
     deadline = NEVER if budget.wall_s is None else started + budget.wall_s
     ctx = Context(
         None,
-        gate,
-        next_trace(),
+        Origin(gate, next_trace(), principal, tenant, label),
         next_span(),
         operation,
         plugin,
-        principal,
-        tenant,
         deadline,
         purse,
-        0,
+        UNLIMITED if budget.depth is None else budget.depth,
         next_root(),
         started,
-        origin,
     )
     purse.owner = ctx
     return ctx
@@ -204,10 +197,11 @@ def open_root(
 def close(gate: Gate, ctx: Context) -> None:
     """End a context and record it as a span."""
     ctx.ended_at = gate.clock.monotonic()
+    ctx.ending = None  # an exception holds frames, and frames hold plugins
     gate.spans.append(ctx)
 
 
-def opener(gate: Gate, entry: Entry, budget: Budget, origin: str) -> Opener:
+def opener(gate: Gate, entry: Entry, budget: Budget, label: str) -> Opener:
     """Return the way into `entry` from outside.
 
     What it raises is a RingfenceError that carries the trace id, or a cancellation.
@@ -219,7 +213,7 @@ def opener(gate: Gate, entry: Entry, budget: Budget, origin: str) -> Opener:
         principal: Principal | None = None,
         tenant: str | None = None,
     ) -> object:
-        ctx = open_root(gate, entry.operation, entry.plugin, budget, principal, tenant, origin)
+        ctx = open_root(gate, entry.operation, entry.plugin, budget, principal, tenant, label)
         bulkhead.free -= 1
         current.set(ctx)
         try:
@@ -261,10 +255,12 @@ def escaped(ctx: Context, error: BaseException) -> RingfenceError:
 # ---- from plugin to plugin: a fork
 
 
-def narrow(gate: Gate, ctx: Context, budget: Budget) -> None:
+def narrow(ctx: Context, budget: Budget) -> None:
     """Give a context a budget of its own, inside its caller's."""
     ctx.purse = purse_for(budget, ctx.purse)
     ctx.purse.owner = ctx
+    if budget.depth is not None:
+        ctx.depth_left = min(ctx.depth_left, budget.depth)
     if budget.wall_s is not None:
         ctx.deadline_at = min(ctx.deadline_at, ctx.started_at + budget.wall_s)
 
@@ -274,22 +270,21 @@ def fork(gate: Gate, parent: Context, operation: str, plugin: str) -> Context:
     parent.children += 1
     return Context(
         parent,
-        gate,
-        parent.trace,
+        parent.origin,
         next_span(),
         operation,
         plugin,
-        parent.principal,
-        parent.tenant,
         parent.deadline_at,
         parent.purse,
-        parent.depth + 1,
+        parent.depth_left - 1,
         parent.children,
         gate.clock.monotonic(),
     )
 
 
-def plain_call(gate: Gate, entry: Entry) -> NamedCall:
+def plain_call(
+    gate: Gate, entry: Entry
+) -> Callable[[Context, tuple[object, ...]], Awaitable[object]]:
     """Return the way into `entry` from another plugin, for arguments that have been read."""
 
     async def call(parent: Context, args: tuple[object, ...]) -> object:
@@ -299,7 +294,7 @@ def plain_call(gate: Gate, entry: Entry) -> NamedCall:
             raise held_refusal(parent, entry.operation)
         purse = parent.purse
         purse.calls -= 1
-        if purse.calls < 0 or parent.depth >= purse.depth or purse.outer is not None:
+        if purse.calls < 0 or parent.depth_left <= 0 or purse.outer is not None:
             check_call(parent, entry.operation, gate.spans)
         bulkhead = entry.bulkhead
         if bulkhead.free <= 0:
@@ -310,7 +305,7 @@ def plain_call(gate: Gate, entry: Entry) -> NamedCall:
         try:
             if entry.budget is None:
                 return await entry.handler(*args)
-            narrow(gate, ctx, entry.budget)
+            narrow(ctx, entry.budget)
             return await bounded(ctx, entry.handler(*args), gate.clock)
         except BaseException as error:
             ctx.failure = failure_of(error)

@@ -10,8 +10,9 @@ Opened and closed by `call.py`; read through `current` by tool proxies, which le
 import itertools
 import random
 from asyncio import Task
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol, TypeVar, overload
 
 from msgspec import Struct
@@ -57,13 +58,13 @@ class Budget(Struct, frozen=True):
     wall_s: float | None = None
 
 
-class Purse(Struct, eq=False):
+@dataclass(slots=True, eq=False)  # a Struct's attributes are slower to assign
+class Purse:
     """What is left of a budget; shared by the whole subtree of the context that it was set on."""
 
     calls: int
     queries: int
     events: int
-    depth: int
     budget: Budget
     owner: "Context | None" = None
     outer: "Purse | None" = None
@@ -87,37 +88,45 @@ class Hold(Protocol):
 class Caller(Protocol):
     """What a context needs of the kernel to call and to spawn on a plugin's behalf."""
 
-    async def call(self, ctx: "Context", name: str, payload: Mapping[str, object]) -> object: ...
+    def call(
+        self, ctx: "Context", name: str, payload: Mapping[str, object]
+    ) -> Awaitable[object]: ...
 
-    async def call_into(
+    def call_into(
         self, ctx: "Context", name: str, payload: Mapping[str, object], into: type[T]
-    ) -> T: ...
+    ) -> Awaitable[T]: ...
 
     def spawn(
         self, ctx: "Context", work: Coroutine[object, None, None], wall_s: float | None
     ) -> None: ...
 
 
-class Context(Struct, eq=False, weakref=True):
+class Origin(Struct, frozen=True, eq=False):
+    """What a whole tree of contexts shares: its trace, who asked, and what came in."""
+
+    caller: Caller
+    trace: int
+    principal: Principal | None
+    tenant: str | None
+    label: str = ""  # what came in from outside (`POST /orders`)
+
+
+class Context(Struct, eq=False):
     """Identity, cause, principal, deadline and budget of one piece of work.
 
     A handler that wants it takes a parameter `ctx: Context`.
     """
 
     parent: "Context | None"
-    caller: Caller
-    trace: int
+    origin: Origin
     span: int
     operation: str
     plugin: str
-    principal: Principal | None
-    tenant: str | None
     deadline_at: float  # seconds of the monotonic clock; inheriting can only shrink it
     purse: Purse
-    depth: int
+    depth_left: int  # how much deeper calls may nest
     ordinal: int
     started_at: float
-    origin: str = ""  # what came in from outside (`POST /orders`); only a root has one
     ended_at: float = 0.0
     failure: Failure | None = None
     held: Hold | None = None  # the transaction that this context is the inside of
@@ -126,6 +135,20 @@ class Context(Struct, eq=False, weakref=True):
     ending: BaseException | None = None  # why the kernel ended this context before its handler did
     children: int = 0
     queries: int = 0
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who asked for what this context is part of; None where nobody is known."""
+        return self.origin.principal
+
+    @property
+    def tenant(self) -> str | None:
+        """Whose data it acts on; None outside any tenant."""
+        return self.origin.tenant
+
+    @property
+    def trace(self) -> int:
+        return self.origin.trace
 
     @property
     def trace_id(self) -> str:
@@ -139,20 +162,20 @@ class Context(Struct, eq=False, weakref=True):
 
     @property
     def path(self) -> str:
-        """Where this context stands in its tree, readable: the first child of root 100 is `100.1`."""
+        """Where this context stands in its tree: the first child of root 100 is `100.1`."""
         if self.parent is None:
             return str(self.ordinal)
         return f"{self.parent.path}.{self.ordinal}"
 
     @overload
-    async def call(self, name: str, payload: Mapping[str, object]) -> object: ...
+    def call(self, name: str, payload: Mapping[str, object]) -> Awaitable[object]: ...
 
     @overload
-    async def call(self, name: str, payload: Mapping[str, object], *, into: type[T]) -> T: ...
+    def call(self, name: str, payload: Mapping[str, object], *, into: type[T]) -> Awaitable[T]: ...
 
-    async def call(
+    def call(
         self, name: str, payload: Mapping[str, object], *, into: type[T] | None = None
-    ) -> T | object:
+    ) -> Awaitable[T] | Awaitable[object]:
         """Call a service that the plugin declares under `@requires` or in `calls=`.
 
         Args:
@@ -167,12 +190,10 @@ class Context(Struct, eq=False, weakref=True):
             TransactionHeld: This context is inside a transaction.
         """
         if into is None:
-            return await self.caller.call(self, name, payload)
-        return await self.caller.call_into(self, name, payload, into)
+            return self.origin.caller.call(self, name, payload)
+        return self.origin.caller.call_into(self, name, payload, into)
 
-    def spawn(
-        self, work: Coroutine[object, None, None], *, wall_s: float | None = None
-    ) -> None:
+    def spawn(self, work: Coroutine[object, None, None], *, wall_s: float | None = None) -> None:
         """Run `work` in the background, owned by the plugin, in a fork with its own deadline.
 
         It outlives this context and is lost in a crash. Its failure is recorded, never raised here.
@@ -181,7 +202,7 @@ class Context(Struct, eq=False, weakref=True):
             work: The coroutine to run.
             wall_s: Seconds until it is cancelled; by default the wall time of the root's budget.
         """
-        self.caller.spawn(self, work, wall_s)
+        self.origin.caller.spawn(self, work, wall_s)
 
 
 current: ContextVar[Context | None] = ContextVar("ringfence.current", default=None)

@@ -100,8 +100,10 @@ def _misfits(
     elif isinstance(target, types.UnionType):
         attempts = [list(_misfits(source, member, path, seen)) for member in target.types]
         if all(attempts):
-            yield min(attempts, key=len)[0] if len(target.types) == 2 else _differ(
-                source, target, path
+            yield (
+                min(attempts, key=len)[0]
+                if len(target.types) == 2
+                else _differ(source, target, path)
             )
     elif isinstance(target, _OBJECTS) and isinstance(source, _OBJECTS):
         pair = (source.cls, target.cls)

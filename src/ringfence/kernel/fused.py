@@ -1,28 +1,33 @@
-"""The call path generated inline: one coroutine from a consumer's view to a provider's handler.
+"""The call path generated inline: one coroutine from a caller's arguments to a handler and back.
 
 Source text is made once for each shape of call (how many parameters, which need a check), never
 for each service, and compiled once; a service's own callable is a closure over that code with its
-parameters renamed. What the text does, and in which order, is `call.plain_call`.
+parameters renamed. What the text does, and in which order, is `call.plain_call` between what
+`views.plain_view` does.
 """
 
 import functools
 import types
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal
 
 from msgspec import Struct, ValidationError
 
 from ringfence.kernel.call import Gate, NamedCall, failure_of, held_refusal, narrow
 from ringfence.kernel.context import Context, current, next_span
 from ringfence.kernel.limits import check_call
+from ringfence.kernel.ports import REQUIRED
 from ringfence.kernel.registry import Entry
 from ringfence.kernel.scope import bounded, end_tasks
-from ringfence.kernel.views import Check, View, outside
+from ringfence.kernel.views import Answer, Check, View, bind_named, outside
 
 _TEXT = """
-def make(entry, gate, classes, converts, fixed, build, read, answer_class, unfit, misread):
-    operation, plugin, spans = entry.operation, entry.plugin, gate.spans
-    now, record = gate.clock.monotonic, gate.spans.append
+def make(entry, gate, view):
+    operation, plugin, bulkhead, spans = entry.operation, entry.plugin, entry.bulkhead, gate.spans
+    now, record, clock = gate.clock.monotonic, gate.spans.append, gate.clock
+    names, defaults, classes, converts = view.names, view.defaults, view.classes, view.converts
+    fixed, build, unfit = view.fixed, view.build, view.unfit
+    answer_class, result_class = view.answer_class, view.result_class
+    pick, read, misread = view.pick, view.read, view.misread
 
     async def call({parameters}):
         {arrive}
@@ -32,17 +37,18 @@ def make(entry, gate, classes, converts, fixed, build, read, answer_class, unfit
             raise held_refusal(parent, operation)
         {check}
         purse = parent.purse
-        purse.calls -= 1
-        if purse.calls < 0 or parent.depth >= purse.depth or purse.outer is not None:
+        left = purse.calls = purse.calls - 1
+        depth_left = parent.depth_left
+        if left < 0 or depth_left <= 0 or purse.outer is not None:
             check_call(parent, operation, spans)
-        bulkhead = entry.bulkhead
-        if bulkhead.free <= 0:
+        free = bulkhead.free
+        if free <= 0:
             raise bulkhead.refuse()
-        bulkhead.free -= 1
-        parent.children += 1
+        bulkhead.free = free - 1
+        ordinal = parent.children = parent.children + 1
         ctx = Context(
-            parent, gate, parent.trace, next_span(), operation, plugin, parent.principal,
-            parent.tenant, parent.deadline_at, purse, parent.depth + 1, parent.children, now(),
+            parent, parent.origin, next_span(), operation, plugin, parent.deadline_at, purse,
+            depth_left - 1, ordinal, now(),
         )
         current_set(ctx)
         try:
@@ -62,53 +68,72 @@ def make(entry, gate, classes, converts, fixed, build, read, answer_class, unfit
     return call
 """
 
+_READ = "try:\n    return read(result)\nexcept ValidationError:\n    return misread(result)"
+_ANSWERS: dict[Answer, str] = {
+    "nothing": "return None",
+    "class": f"if type(result) is answer_class:\n    return result\n{_READ}",
+    "one": f"if type(result) is result_class:\n    return answer_class(pick(result))\n{_READ}",
+    "several": f"if type(result) is result_class:\n    return answer_class(*pick(result))\n{_READ}",
+    "convert": _READ,
+}
+
 
 class Shape(Struct, frozen=True):
     """What the text of a call depends on."""
 
-    checks: tuple[Check, ...] | None  # None: arguments come read, as one tuple
-    passed: tuple[str, ...] = ()  # expressions for the handler's arguments: `a0`, `fixed[1]`
-    built: bool = False  # the parameters are the fields of one Struct
-    bounded: bool = False
-    answer: Literal["as_is", "nothing", "class", "convert"] = "as_is"
+    named: bool  # called with a context and a mapping, not with parameters
+    checks: tuple[Check, ...]
+    required: tuple[bool, ...]
+    passed: tuple[str, ...]
+    built: bool  # the parameters are the fields of one Struct
+    bounded: bool  # the provider has a budget of its own
+    answer: Answer
+
+
+def _shape(entry: Entry, view: View, *, named: bool) -> Shape:
+    return Shape(
+        named,
+        view.checks,
+        tuple(default is REQUIRED for default in view.defaults) if named else (),
+        view.passed,
+        view.build is not None,
+        entry.budget is not None,
+        view.answer,
+    )
 
 
 @functools.cache
 def _maker(shape: Shape) -> Callable[..., Callable[..., Awaitable[object]]]:
     """Compile the text for one shape; cached, so that a thousand services share a few."""
-    arguments = "*args" if shape.checks is None else ", ".join(shape.passed)
-    handler = f"entry.handler({arguments})"
-    run = f"result = await {handler}"
+    names = [f"a{i}" for i in range(len(shape.checks))]
+    run = f"result = await entry.handler({', '.join(shape.passed)})"
     if shape.bounded:
-        run = f"narrow(gate, ctx, entry.budget)\nresult = await bounded(ctx, {handler}, gate.clock)"
-    names = [f"a{i}" for i in range(len(shape.checks or ()))]
+        run = run.replace("await entry", "await bounded(ctx, entry") + ", clock)"
+        run = f"narrow(ctx, entry.budget)\n{run}"
     text = _TEXT.format(
-        parameters="parent, args" if shape.checks is None else ", ".join(names),
-        arrive="pass" if shape.checks is None else "parent = current_get() or outside(gate, entry)",
+        parameters="parent, payload" if shape.named else ", ".join(names),
+        arrive="pass" if shape.named else "parent = current_get() or outside(gate, entry)",
         check=_indent(_check_text(shape, names), 8),
         run=_indent(run, 12),
         answer=_indent(_ANSWERS[shape.answer], 8),
     )
     scope = dict(_SCOPE)
-    exec(compile(text, f"<call {shape}>", "exec"), scope)  # noqa: S102 - our own text, above
-    make: Callable[..., Callable[..., Awaitable[object]]] = scope["make"]  # type: ignore[assignment]
+    exec(compile(text, "<fused call>", "exec"), scope)  # noqa: S102 - our own text, above
+    make = scope["make"]
+    assert isinstance(make, types.FunctionType)
     return make
 
 
-_ANSWERS = {
-    "as_is": "return result",
-    "nothing": "return None",
-    "class": "return result if type(result) is answer_class else misread(result)",
-    "convert": "try:\n    return read(result)\nexcept ValidationError:\n    return misread(result)",
-}
-
-
 def _check_text(shape: Shape, names: Sequence[str]) -> str:
-    values = f"({', '.join(names)},)"
-    lines = []
-    if shape.built:
-        lines.append(f"    payload = build({values})")
-    for i, check in enumerate(() if shape.built else shape.checks or ()):
+    payload = (
+        "payload" if shape.named else f"dict(zip(names, ({''.join(n + ', ' for n in names)})))"
+    )
+    lines = [f"    built = build({payload})"] if shape.built else []
+    for i, check in enumerate(() if shape.built else shape.checks):
+        if shape.named:
+            key = f"names[{i}]"
+            get = f"[{key}]" if shape.required[i] else f".get({key}, defaults[{i}])"
+            lines.append(f"    a{i} = payload{get}")
         if check == "class":
             lines.append(f"    if type(a{i}) is not classes[{i}]:")
             lines.append(f"        a{i} = converts[{i}](a{i})")
@@ -116,53 +141,30 @@ def _check_text(shape: Shape, names: Sequence[str]) -> str:
             lines.append(f"    a{i} = converts[{i}](a{i})")
     if not lines:
         return "pass"
-    raised = f"    raise unfit({values}) from None"
-    return "\n".join(["try:", *lines, "except ValidationError:", raised])
+    caught = "(ValidationError, KeyError)" if shape.named else "ValidationError"
+    return "\n".join(["try:", *lines, f"except {caught}:", f"    raise unfit({payload}) from None"])
 
 
 def _indent(text: str, width: int) -> str:
     return text.replace("\n", "\n" + " " * width)
 
 
-def fused_call(gate: Gate, entry: Entry) -> NamedCall:
-    """Return the way into `entry` for arguments that have been read; as `plain_call`."""
-    shape = Shape(None, bounded=entry.budget is not None)
-    return _maker(shape)(entry, gate, (), (), (), None, None, None, None, None)
+def fused_named(gate: Gate, entry: Entry) -> NamedCall:
+    """Return `entry` as a context calls it by name; as `views.plain_named`."""
+    view = bind_named(entry)
+    return _maker(_shape(entry, view, named=True))(entry, gate, view)
 
 
-def fused_view(gate: Gate, entry: Entry, view: View) -> Callable[..., Awaitable[object]]:
-    """Return the callable that a consumer's field is given; as `views.plain_view`."""
-    shape = Shape(
-        tuple(view.checks),
-        tuple(view.passed),
-        view.build is not None,
-        entry.budget is not None,
-        view.answer,
-    )
-    made = _maker(shape)(
-        entry,
-        gate,
-        view.classes,
-        view.converts,
-        view.fixed,
-        view.build,
-        view.read,
-        view.answer_class,
-        view.unfit,
-        view.misread,
-    )
+def fused_view(gate: Gate, entry: Entry, view: View, name: str) -> Callable[..., Awaitable[object]]:
+    """Return the callable that a consumer's field called `name` is given; as `plain_view`."""
+    made = _maker(_shape(entry, view, named=False))(entry, gate, view)
     assert isinstance(made, types.FunctionType)
     code = made.__code__
     named = code.replace(
-        co_varnames=(*view.names, *code.co_varnames[len(view.names) :]),
-        co_name=view.need.field,
-        co_qualname=f"{view.consumer}.{view.need.field}",
+        co_varnames=(*view.names, *code.co_varnames[len(view.names) :]), co_name=name
     )
-    call = types.FunctionType(
-        named, made.__globals__, view.need.field, view.defaults, made.__closure__
-    )
-    call.__doc__ = view.need.view.doc
-    return call
+    defaults = tuple(default for default in view.defaults if default is not REQUIRED)
+    return types.FunctionType(named, made.__globals__, name, defaults, made.__closure__)
 
 
 _SCOPE: dict[str, object] = {

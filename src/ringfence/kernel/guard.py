@@ -14,7 +14,7 @@ import importlib.abc
 import importlib.machinery
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -74,8 +74,10 @@ def objection(importer: str, target: str, offers: Mapping[str, Sequence[str]]) -
         return f"{mine[0]}/ may not import a domain ({target})"
     if mine[1] != theirs[1]:
         names = ", ".join(offers.get(theirs[1], ()))
-        instead = f"declare @requires on one of its services ({names})" if names else (
-            f"let a feature of {theirs[1]} provide a service, and declare @requires on it"
+        instead = (
+            f"declare @requires on one of its services ({names})"
+            if names
+            else (f"let a feature of {theirs[1]} provide a service, and declare @requires on it")
         )
         return f"domain {mine[1]} may not import domain {theirs[1]} ({target}); {instead}"
     if len(theirs) > 2 and not theirs[2].startswith("_") and theirs[2] != mine[2]:
@@ -167,7 +169,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         return owners[0]
 
 
-def _guarded_import(finder: _Finder) -> types.FunctionType:
+def _guarded_import(finder: _Finder) -> Callable[..., types.ModuleType]:
     plain = finder.import_statement
 
     def guarded_import(  # the signature of builtins.__import__
@@ -200,7 +202,7 @@ def _guarded_import(finder: _Finder) -> types.FunctionType:
     return guarded_import
 
 
-def _guarded_import_module(finder: _Finder) -> types.FunctionType:
+def _guarded_import_module(finder: _Finder) -> Callable[..., types.ModuleType]:
     plain = finder.import_module
 
     def guarded_import_module(name: str, package: str | None = None) -> types.ModuleType:

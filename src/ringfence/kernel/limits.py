@@ -6,8 +6,7 @@ the context that the budget was set on, and that branch alone. Used by `call.py`
 
 from collections import Counter
 from collections.abc import Iterable
-
-from msgspec import Struct
+from dataclasses import dataclass
 
 from ringfence.errors import BudgetExceeded, Overloaded
 from ringfence.kernel.context import Budget, Context, Purse
@@ -16,7 +15,8 @@ from ringfence.kernel.scope import end
 UNLIMITED = 1 << 60  # more than a process can count to; keeps the comparison an integer one
 
 
-class Bulkhead(Struct, eq=False):
+@dataclass(slots=True, eq=False)
+class Bulkhead:
     """How many more calls of one plugin may be in progress."""
 
     plugin: str
@@ -33,13 +33,11 @@ class Bulkhead(Struct, eq=False):
 
 
 def purse_for(budget: Budget, outer: Purse | None = None) -> Purse:
-    """Return a full purse for `budget`; what it leaves open is unlimited here, or `outer`'s."""
-    depth = budget.depth if budget.depth is not None else (outer.depth if outer else UNLIMITED)
+    """Return a full purse for `budget`; what the budget leaves open is unlimited in it."""
     return Purse(
         UNLIMITED if budget.calls is None else budget.calls,
         UNLIMITED if budget.queries is None else budget.queries,
         UNLIMITED if budget.events is None else budget.events,
-        min(depth, outer.depth) if outer else depth,
         budget,
         None,
         outer,
@@ -49,10 +47,12 @@ def purse_for(budget: Budget, outer: Purse | None = None) -> Purse:
 def check_call(parent: Context, name: str, spans: Iterable[Context]) -> None:
     """The slow half of spending a call: find which purse is empty, or how deep the chain is."""
     purse = parent.purse
-    if parent.depth >= purse.depth:
-        chain = " → ".join([*_chain(parent), name])
+    if parent.depth_left <= 0:
+        names = [*_chain(parent), name]
+        shown = names if len(names) <= 12 else [*names[:6], "…", *names[-5:]]
         raise BudgetExceeded(
-            f"calls are nested {parent.depth + 1} deep; expected at most {purse.depth}: {chain}.",
+            f"calls are nested {len(names) - 1} deep, which is as deep as its budget allows: "
+            f"{' → '.join(shown)}.",
             subject=name,
             hint="Look for services that call each other in a circle.",
         )
@@ -72,9 +72,7 @@ def spend_outer(purse: Purse, ctx: Context, what: str, spans: Iterable[Context])
         outer = outer.outer
 
 
-def breach(
-    purse: Purse, ctx: Context, what: str, spans: Iterable[Context]
-) -> BudgetExceeded:
+def breach(purse: Purse, ctx: Context, what: str, spans: Iterable[Context]) -> BudgetExceeded:
     """End the context that the purse was set on, and return the error with the bill."""
     owner = purse.owner or ctx
     allowed = getattr(purse.budget, what)
@@ -95,7 +93,7 @@ def bill(owner: Context, ctx: Context, what: str, spans: Iterable[Context]) -> s
     while node is not None:
         open_now.append(node)
         node = None if node is owner else node.parent
-    for span in [*(s for s in spans if s.trace == owner.trace), *open_now]:
+    for span in [*(s for s in spans if s.origin is owner.origin), *open_now]:
         if span is owner or _descends(span, owner):
             spent = span.queries if what == "queries" else int(span is not owner)
             items[span.operation] += spent
@@ -119,4 +117,4 @@ def _chain(ctx: Context) -> list[str]:
         names.append(node.operation)
         node = node.parent
     names.reverse()
-    return names if len(names) <= 12 else [*names[:6], "…", *names[-5:]]
+    return names

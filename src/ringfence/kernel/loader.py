@@ -12,6 +12,7 @@ import re
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from traceback import walk_tb
 from typing import TypeVar
@@ -182,34 +183,28 @@ def claim(app: str, sources: Sources) -> guard.Territory:
     return territory
 
 
-def import_features(
-    sources: Sources, territory: guard.Territory, timeout_s: float
-) -> Modules:
-    """Import every readable feature, each within its deadline, all on one thread beside the loop."""
+def import_features(sources: Sources, territory: guard.Territory, timeout_s: float) -> Modules:
+    """Import every readable feature, each within its deadline, on a thread beside the loop."""
     known = {q.id for q in sources.quarantined}
     wanted = [f for f in sources.discovered.features if f.id not in known]
-    results = run_each(
-        [lambda f=f: importlib.import_module(f"{territory.prefix}.{f.module}") for f in wanted],
-        timeout_s,
-    )
+    names = [f"{territory.prefix}.{feature.module}" for feature in wanted]
+    results = run_each([partial(importlib.import_module, name) for name in names], timeout_s)
     modules: dict[str, types.ModuleType] = {}
     quarantined = list(sources.quarantined)
     for feature, result in zip(wanted, results, strict=True):
         if isinstance(result, types.ModuleType):
             modules[feature.id] = result
-        else:
-            line, said = failed(result, feature.file, timeout_s)
-            message = f"{feature.id}: its import {said}"
-            finding = Finding(feature.file, line, "RF102", message, MEND)
-            names = sources.by_feature[feature.id].names
-            quarantined.append(
-                Quarantined(feature.id, feature.domain, feature.file, finding, names)
-            )
+            continue
+        line, said = failed(result, feature.file, timeout_s)
+        message = f"{feature.id}: its import {said}"
+        finding = Finding(feature.file, line, "RF102", message, MEND)
+        declared = sources.by_feature[feature.id].names
+        quarantined.append(Quarantined(feature.id, feature.domain, feature.file, finding, declared))
     return Modules(sources, territory, modules, quarantined)
 
 
 def failed(error: object, file: str, timeout_s: float) -> tuple[int, str]:
-    """Say where in `file` and how a step failed; `error` is what `run_each` gave or a hook raised."""
+    """Say where in `file` and how a step failed: with what `run_each` gave or a hook raised."""
     if not isinstance(error, BaseException) or isinstance(error, DeadlineExceeded):
         return 1, f"has not ended within {timeout_s:g} s"
     line = 1

@@ -6,8 +6,9 @@ for nothing runs with nothing around it.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
+from typing import cast
 
 from ringfence.errors import KernelBug, Unauthenticated
 from ringfence.kernel.context import Context, Principal, current
@@ -35,16 +36,16 @@ def compose(
         pool: Where a `def` runs.
         share: Its plugin's part of that.
     """
-    method = _positional(offer, getattr(instance, offer.method))
+    method: Callable[..., object] = _positional(offer, getattr(instance, offer.method))
     simple = [v for v in offer.request_values if v.parameter not in scopes]
     scoped = [v.parameter for v in offer.request_values if v.parameter in scopes]
     if not offer.is_async:
         return _threaded(method, simple, {n: scopes[n] for n in scoped}, pool, share)
+    handler = cast(Handler, method)
     if simple:
-        method = _with_values(method, simple)
+        handler = _with_values(handler, simple)
     for name in scoped:
-        method = _inside(method, name, scopes[name])
-    handler: Handler = method
+        handler = _inside(handler, name, scopes[name])
     return handler
 
 
@@ -83,18 +84,17 @@ def _values(wanted: list[RequestValue]) -> dict[str, object]:
     return {value.parameter: _value_of(value, ctx) for value in wanted}
 
 
-def _with_values(method: Callable[..., object], wanted: list[RequestValue]) -> Handler:
-    def call(*args: object, **scoped: object) -> Awaitable[object]:
-        made: Awaitable[object] = method(*args, **_values(wanted), **scoped)  # type: ignore[assignment]
-        return made
+def _with_values(method: Handler, wanted: list[RequestValue]) -> Handler:
+    def call(*args: object, **scoped: object) -> Coroutine[object, None, object]:
+        return method(*args, **_values(wanted), **scoped)
 
     return call
 
 
-def _inside(method: Callable[..., object], name: str, scope: Scope) -> Handler:
+def _inside(method: Handler, name: str, scope: Scope) -> Handler:
     async def call(*args: object, **scoped: object) -> object:
         async with scope() as value:
-            return await method(*args, **scoped, **{name: value})  # type: ignore[misc]
+            return await method(*args, **scoped, **{name: value})
 
     return call
 

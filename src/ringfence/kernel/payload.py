@@ -35,7 +35,9 @@ def read(value: object, hint: type[T], subject: str) -> T:
     try:
         return convert(value, hint, from_attributes=True)
     except ValidationError:
-        raise Invalid("the payload does not fit", subject=subject, faults=faults(value, hint)) from None
+        raise Invalid(
+            "the payload does not fit", subject=subject, faults=faults(value, hint)
+        ) from None
 
 
 def faults(value: object, hint: object, *, strict: bool = True) -> list[Fault]:
@@ -77,20 +79,24 @@ def _examine_members(
             _examine(value[member.key], member.hint, f"{path}.{member.key}", strict, found)
         elif member.required:
             found.append(Fault(f"{path}.{member.key}", "is missing"))
-    if isinstance(shape, type) and issubclass(shape, Struct):
-        if shape.__struct_config__.forbid_unknown_fields:
-            names = [member.key for member in known]
-            for key in value:
-                if key not in names:
-                    found.append(Fault(f"{path}.{key}", f"unknown field{did_you_mean(key, names)}"))
+    names = [member.key for member in known]
+    found += [
+        Fault(f"{path}.{key}", f"unknown field{did_you_mean(key, names)}")
+        for key in value
+        if key not in names and _forbids_unknown(shape)
+    ]
+
+
+def _forbids_unknown(shape: object) -> bool:
+    is_struct = isinstance(shape, type) and issubclass(shape, Struct)
+    return is_struct and shape.__struct_config__.forbid_unknown_fields
 
 
 def _examine_whole(
     value: object, hint: object, path: str, strict: bool, found: list[Fault]
 ) -> None:
     try:
-        # mypy cannot know that a hint read from a signature is a type
-        convert(value, hint, strict=strict, from_attributes=True)  # type: ignore[call-overload]
+        convert(value, hint, strict=strict, from_attributes=True)
     except ValidationError as error:
         parts = _MESSAGE.match(str(error))
         what, below = (parts["what"], parts["path"] or "") if parts else (str(error), "")
@@ -138,7 +144,8 @@ def _unwrap(hint: object, value: object) -> object:
 def _item_hint(hint: object) -> object | None:
     args = get_args(hint)
     if get_origin(hint) in _SEQUENCES and args and (len(args) == 1 or args[1] is Ellipsis):
-        return args[0]
+        item: object = args[0]
+        return item
     return None
 
 
@@ -152,7 +159,7 @@ def arguments_reader(
         parameters: Name, type hint and default (`NODEFAULT` for none) of each.
     """
     ordered = [(n, h) if d is NODEFAULT else (n, h, d) for n, h, d in parameters]
-    arguments = defstruct("Arguments", ordered, kw_only=True)  # type: ignore[arg-type]
+    arguments = defstruct("Arguments", ordered, kw_only=True)
 
     def read_arguments(payload: Mapping[str, object]) -> tuple[object, ...]:
         return astuple(read(payload, arguments, subject))
@@ -160,9 +167,7 @@ def arguments_reader(
     return read_arguments
 
 
-def single_reader(
-    subject: str, hint: type
-) -> Callable[[Mapping[str, object]], tuple[object, ...]]:
+def single_reader(subject: str, hint: type) -> Callable[[Mapping[str, object]], tuple[object, ...]]:
     """Return a function that reads a mapping into the one Struct that an operation takes."""
 
     def read_single(payload: Mapping[str, object]) -> tuple[object, ...]:

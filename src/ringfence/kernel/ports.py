@@ -5,7 +5,7 @@ and how a tool's decorators declare (`Declaration`, `declare`). Towards the kern
 `Grant`, `Endpoint`, `Clock`. Adding a tool changes nothing here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, TypeVar, runtime_checkable
@@ -248,13 +248,10 @@ class Endpoint(Protocol):
     @property
     def operation(self) -> str: ...
 
-    async def open(
-        self,
-        args: tuple[object, ...],
-        principal: Principal | None = None,
-        tenant: str | None = None,
-    ) -> object:
-        """Run it. `args` are the signature's parameters in order, checked by the ingress."""
+    @property
+    def open(self) -> Callable[..., Coroutine[object, None, object]]:
+        """Run it: `open(args, principal=None, tenant=None)`, where `args` are the signature's
+        parameters in order, checked by the ingress."""
         ...
 
 

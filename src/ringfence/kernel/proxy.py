@@ -7,9 +7,8 @@ forbids service calls inside it. Unmarked methods of a contract are the driver's
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
-
-from msgspec import Struct
 
 from ringfence.errors import RingfenceError
 from ringfence.kernel.call import Gate, close, failure_of, fork
@@ -18,7 +17,8 @@ from ringfence.kernel.limits import breach, spend_outer
 from ringfence.kernel.ports import Operation
 
 
-class ToolState(Struct, eq=False):
+@dataclass(slots=True, eq=False)
+class ToolState:
     """What a proxy asks before each use of a tool."""
 
     instance: str
@@ -123,7 +123,7 @@ class Block:
         parent = current.get()
         if parent is not None:
             self._ctx = fork(self._gate, parent, self._operation, self._plugin)
-            self._ctx.depth = parent.depth
+            self._ctx.depth_left = parent.depth_left
             current.set(self._ctx)
         try:
             value = await self._manager.__aenter__()

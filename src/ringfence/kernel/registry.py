@@ -4,9 +4,8 @@ An entry outlives what it points to. Callers hold entries or callables made from
 plugins; `refusal` is the single thing that the call path asks before it runs a handler.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-
-from msgspec import Struct
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 
 from ringfence.errors import NoSuchService, RingfenceError
 from ringfence.kernel.context import Budget
@@ -14,11 +13,12 @@ from ringfence.kernel.limits import Bulkhead
 from ringfence.kernel.payload import did_you_mean
 from ringfence.kernel.ports import Declared, Signature
 
-Handler = Callable[..., Awaitable[object]]
+Handler = Callable[..., Coroutine[object, None, object]]
 Refusal = Callable[[], RingfenceError]
 
 
-class Entry(Struct, eq=False):
+@dataclass(slots=True, eq=False)
+class Entry:
     """One operation that can be called: a service, a route, a hook."""
 
     operation: str

@@ -7,7 +7,7 @@ the context that started it unseen.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context as Variables
 from types import coroutine
 from typing import TypeVar
@@ -90,11 +90,17 @@ def _settle(task: "asyncio.Task[object]", cancelled_before: int) -> bool:
     return task.cancelling() <= cancelled_before
 
 
+def _plain_task(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[object, None, T], **options: object
+) -> "asyncio.Task[T]":
+    return asyncio.Task(work, loop=loop, **options)  # type: ignore[arg-type]
+
+
 class ScopedTasks:
     """The event loop's task factory: every task belongs to the context that started it."""
 
-    def __init__(self, inner: object) -> None:
-        self.inner = inner
+    def __init__(self, inner: Callable[..., object] | None) -> None:
+        self.inner: Callable[..., object] = inner or _plain_task
 
     def __call__(
         self,
@@ -102,10 +108,8 @@ class ScopedTasks:
         work: Coroutine[object, None, T],
         **options: object,
     ) -> "asyncio.Task[T]":
-        make = self.inner if callable(self.inner) else asyncio.Task
-        task: asyncio.Task[T] = (
-            make(loop, work, **options) if self.inner else make(work, loop=loop, **options)
-        )
+        task = self.inner(loop, work, **options)
+        assert isinstance(task, asyncio.Task)
         variables = options.get("context")
         ctx = variables.get(current) if isinstance(variables, Variables) else current.get()
         if ctx is not None:

@@ -14,30 +14,39 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from contextvars import Context as Variables
 from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from ringfence.errors import DeadlineExceeded, Overloaded
 
 BUSY_TICK_S = 0.001  # while jobs are queued: how soon a second worker joins a first that is stuck
 CALM_TICK_S = 0.02  # while jobs only run: how often the loop gives up the interpreter's lock
 YIELD_S = 0.00005  # for how long it does
-JOIN_S = 1.0  # how long a stopping pool waits for a worker; they are daemons, so none holds an exit
+TURN_JOBS = 64  # how many jobs a worker runs before another plugin's share has its turn
+CLOSE_S = 1.0  # how long an abandoned job's open managers get to roll back
 
 Manager = AbstractAsyncContextManager[object]
 Request = Callable[[list[Manager]], Awaitable[object]]
 
 
-class Share(Struct, eq=False):
-    """How many threads of the pool one plugin may use at once, and what waits for one."""
+@dataclass(slots=True, eq=False)
+class Share:
+    """How many threads of the pool one plugin may use at once, and the jobs that wait for one.
+
+    A turn is the right of one worker to run this share's jobs, one after the other.
+    """
 
     plugin: str
     limit: int
     queue_limit: int = 1000
-    running: int = 0
-    waiting: "deque[Job]" = field(default_factory=deque)
+    jobs: "deque[Job]" = field(default_factory=deque)
+    turns: int = 0
+    finished: int = 0  # since the last tick
+    ramp: int = 1
 
     def refuse(self) -> Overloaded:
         return Overloaded(
@@ -60,41 +69,41 @@ class Outcome(Struct, frozen=True):
         return self.value
 
 
-class Job:
+class Job(Struct, eq=False):
     """One run of a `def` handler."""
 
-    def __init__(
-        self,
-        pool: "Pool",
-        share: Share,
-        function: Callable[..., object],
-        args: tuple[object, ...],
-    ) -> None:
-        self.pool = pool
-        self.share = share
-        self.function = function
-        self.args = args
-        self.future = pool.loop.create_future()
-        self.variables = copy_context()
-        self.outcome: Outcome | None = None
-        self.started = False
-        self.cancelled = False
-        self.written_off = False
-        self.host: Job | None = None  # the waiting job on whose thread this one runs
-        self.guests = 0
-        self.waiting = False
-        self.inbox: SimpleQueue[Outcome | Job] = SimpleQueue()
-        self.requests: asyncio.Queue[Request | None] = asyncio.Queue()
-        self.servant: asyncio.Task[None] | None = None
+    pool: "Pool"
+    share: Share
+    function: Callable[..., object]
+    args: tuple[object, ...]
+    future: "asyncio.Future[object]"
+    variables: Variables
+    outcome: Outcome | None = None
+    started: bool = False
+    cancelled: bool = False
+    written_off: bool = False
+    host: "Job | None" = None  # the waiting job on whose thread this one runs
+    # What follows is for `wait`, which most jobs never use.
+    waiting: bool = False
+    inbox: "SimpleQueue[Outcome | Job] | None" = None
+    requests: "asyncio.Queue[Request | None] | None" = None
+    servant: "asyncio.Task[None] | None" = None
 
 
-class Ask(Struct, eq=False):
+class Ask(Struct, frozen=True, eq=False):
     """A job's request to the event loop, made by `wait`."""
 
     job: Job
     request: Request
 
 
+class TurnOver(Struct, frozen=True, eq=False):
+    """A worker has found no more jobs in a share."""
+
+    share: Share
+
+
+Mail = Job | Ask | TurnOver
 running_job: ContextVar[Job | None] = ContextVar("ringfence.job", default=None)
 
 
@@ -110,17 +119,16 @@ class Pool:
         self.size = size
         self.written_off = 0
         self._serve = serve
-        self._lock = threading.Lock()  # guards the two counts below and a job's progress
+        self._lock = threading.Lock()  # guards the next two, and a job's outcome
         self._live = 0
         self._idle = 0
-        self._claimed = 0
         self._outstanding = 0
-        self._ready: deque[Job] = deque()
+        self._active: dict[Share, None] = {}  # those with a turn, in the order they came
+        self._ready: deque[Share] = deque()
         self._tokens: SimpleQueue[bool] = SimpleQueue()
-        self._mail: deque[Job | Ask] = deque()
+        self._mail: deque[Mail] = deque()
         self._signalled = False
         self._ticking = False
-        self._ramp = 1
         self._threads: list[threading.Thread] = []
 
     async def run(
@@ -131,8 +139,8 @@ class Pool:
         Raises:
             Overloaded: The plugin's threads are busy and its queue is full; nothing was started.
         """
-        self.loop = asyncio.get_running_loop()
-        job = Job(self, share, function, args)
+        self.loop = loop = asyncio.get_running_loop()
+        job = Job(self, share, function, args, loop.create_future(), copy_context())
         self._submit(job)
         try:
             return await job.future
@@ -141,39 +149,31 @@ class Pool:
             raise
 
     def _submit(self, job: Job) -> None:
-        share = job.share
         host = running_job.get()
-        if host is not None and host.waiting and self._must_host(host, share):
+        if host is not None and host.waiting and host.inbox is not None:
             job.host = host
-            host.guests += 1
             host.inbox.put(job)
-        elif share.running < share.limit:
+        elif len(job.share.jobs) < job.share.queue_limit:
             self._enqueue(job)
-        elif len(share.waiting) < share.queue_limit:
-            share.waiting.append(job)
         else:
-            raise share.refuse()
+            raise job.share.refuse()
         self._outstanding += 1
         if not self._ticking:
             self._ticking = True
             self.loop.call_later(BUSY_TICK_S, self._tick)
 
-    def _must_host(self, host: Job, share: Share) -> bool:
-        """The first call that a waiting job causes runs on its thread; so does any other that
-        might find no thread free, for its host would wait for it for ever."""
-        return not host.guests or share.running >= share.limit or self._claimed >= self.size
-
     def _enqueue(self, job: Job) -> None:
-        job.share.running += 1
-        self._claimed += 1
-        empty = not self._ready
-        self._ready.append(job)
-        if empty:
-            self._wake(1)
+        share = job.share
+        share.jobs.append(job)
+        if len(share.jobs) == 1 and share.turns < share.limit:
+            self._give_turns(share, 1)
 
-    def _wake(self, count: int) -> None:
+    def _give_turns(self, share: Share, count: int) -> None:
+        count = min(count, len(share.jobs), share.limit - share.turns)
+        share.turns += count
+        self._active[share] = None
+        self._ready.extend([share] * count)
         with self._lock:
-            count = min(count, len(self._ready))
             woken = min(count, self._idle)
             self._idle -= woken
             made = min(count - woken, self.size - self._live)
@@ -190,27 +190,27 @@ class Pool:
         if not self._outstanding:
             self._ticking = False
             return
-        stuck = bool(self._ready)
-        if stuck:
-            self._wake(self._ramp)
-            self._ramp *= 2
-        else:
-            self._ramp = 1
+        queued = False
+        for share in list(self._active):
+            if len(share.jobs) > share.finished:
+                share.ramp = share.ramp * 2 if not share.finished else 1
+                self._give_turns(share, share.ramp)
+                queued = True
+            share.finished = 0
         time.sleep(YIELD_S)
-        self.loop.call_later(BUSY_TICK_S if stuck else CALM_TICK_S, self._tick)
+        self.loop.call_later(BUSY_TICK_S if queued else CALM_TICK_S, self._tick)
 
     # ---- on a worker's thread
 
     def _work(self) -> None:
         while True:
             try:
-                job = self._ready.popleft()
+                share = self._ready.popleft()
             except IndexError:
                 if not self._rest():
                     return
                 continue
-            self.execute(job)
-            if job.written_off:
+            if not self._take_turn(share):
                 return
 
     def _rest(self) -> bool:
@@ -221,12 +221,26 @@ class Pool:
             self._idle += 1
         return self._tokens.get()
 
+    def _take_turn(self, share: Share) -> bool:
+        """Run a share's jobs until none is left; False when this thread was written off."""
+        for _ in range(TURN_JOBS):
+            try:
+                job = share.jobs.popleft()
+            except IndexError:
+                self.post(TurnOver(share))
+                return True
+            self.execute(job)
+            if job.written_off:
+                self.post(TurnOver(share))
+                return False
+        self._ready.append(share)  # let the others have theirs
+        return True
+
     def execute(self, job: Job) -> None:
         """Run one job on this thread and hand its outcome to the loop."""
         outcome = Outcome()
-        with self._lock:
-            job.started = not job.cancelled
-        if job.started:
+        job.started = True  # before the question, so that `_abandon` misses no running job
+        if not job.cancelled:
             try:
                 outcome = Outcome(job.variables.run(_invoke, job))
             except BaseException as error:  # the caller gets it, on the loop
@@ -235,8 +249,8 @@ class Pool:
             job.outcome = outcome
         self.post(job)
 
-    def post(self, item: Job | Ask) -> None:
-        """Put a finished job, or a request of a running one, into the loop's mail."""
+    def post(self, item: Mail) -> None:
+        """Tell the loop: a job has ended, or asks for something, or a turn is over."""
         self._mail.append(item)
         if not self._signalled:
             self._signalled = True
@@ -248,38 +262,37 @@ class Pool:
         self._signalled = False
         while self._mail:
             item = self._mail.popleft()
-            if isinstance(item, Ask):
-                self._forward(item)
-            elif item.outcome is None:
-                self._rehouse(item)
-            else:
+            if isinstance(item, TurnOver):
+                self._end_turn(item.share)
+            elif isinstance(item, Ask):
+                self._forward(item.job, item.request)
+            elif item.outcome is not None:
                 self._finish(item, item.outcome)
+            else:
+                item.host = None  # a guest whose host has stopped waiting
+                self._enqueue(item)
 
-    def _forward(self, ask: Ask) -> None:
-        job = ask.job
-        if job.servant is None:
+    def _end_turn(self, share: Share) -> None:
+        share.turns -= 1
+        if share.jobs:
+            self._give_turns(share, 1)
+        elif not share.turns:
+            self._active.pop(share, None)
+
+    def _forward(self, job: Job, request: Request) -> None:
+        if job.requests is None:
+            job.requests = asyncio.Queue()
             variables = job.variables.copy()
             variables.run(running_job.set, job)
             job.servant = asyncio.Task(self._serve(job), loop=self.loop, context=variables)
-        job.requests.put_nowait(ask.request)
-
-    def _rehouse(self, job: Job) -> None:
-        """Queue a guest whose host has stopped waiting."""
-        assert job.host is not None
-        job.host.guests -= 1
-        job.host = None
-        if job.share.running < job.share.limit:
-            self._enqueue(job)
-        else:
-            job.share.waiting.append(job)
+        job.requests.put_nowait(request)
 
     def _finish(self, job: Job, outcome: Outcome) -> None:
         self._outstanding -= 1
-        if job.host is not None:
-            job.host.guests -= 1
-        else:
-            self._release(job)
-        if job.servant is not None:
+        job.share.finished += 1
+        if job.written_off:
+            self.written_off -= 1
+        if job.requests is not None:
             job.requests.put_nowait(None)
         if job.future.done():
             return
@@ -290,41 +303,23 @@ class Pool:
         else:
             job.future.set_result(outcome.value)
 
-    def _release(self, job: Job) -> None:
-        share = job.share
-        share.running -= 1
-        if job.written_off:
-            self.written_off -= 1
-        else:
-            self._claimed -= 1
-        while share.waiting and share.running < share.limit:
-            self._enqueue(share.waiting.popleft())
-
     async def _abandon(self, job: Job) -> None:
-        """Give a job up: it does not start, or its next `wait` raises and its thread is replaced."""
+        """Give a job up: it does not start, or its next `wait` raises and a thread replaces its."""
+        job.cancelled = True
         with self._lock:
-            job.cancelled = True
             if job.started and job.outcome is None and job.host is None:
                 job.written_off = True
                 self._live -= 1
-        if job in job.share.waiting:
-            job.share.waiting.remove(job)
-            self._outstanding -= 1
         if job.written_off:
             self.written_off += 1
-            self._claimed -= 1
         if job.servant is not None:
             job.servant.cancel()
-            await asyncio.wait([job.servant], timeout=JOIN_S)
+            await asyncio.wait([job.servant], timeout=CLOSE_S)
 
-    async def stop(self) -> int:
-        """Let the workers end; returns how many are still busy and left behind."""
+    async def stop(self) -> None:
+        """Let the workers end. One that is busy is a daemon, and holds up nothing."""
         for _ in self._threads:
             self._tokens.put(False)
-        until = time.monotonic() + JOIN_S
-        while any(t.is_alive() for t in self._threads) and time.monotonic() < until:
-            await asyncio.sleep(0.005)
-        return sum(t.is_alive() for t in self._threads)
 
 
 def _invoke(job: Job) -> object:

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from ringfence.errors import Finding
 from ringfence.kernel.contract import view_misfits
@@ -137,9 +138,7 @@ def start_order(manifest: Manifest) -> list[PluginFacts]:
     return [by_id[plugin] for plugin in TopologicalSorter(edges).static_order()]
 
 
-def _circles(
-    manifest: Manifest, services: Mapping[str, Sequence[Declared]]
-) -> Iterator[Finding]:
+def _circles(manifest: Manifest, services: Mapping[str, Sequence[Declared]]) -> Iterator[Finding]:
     edges = requirements(manifest, services)
     by_id = {plugin.id: plugin for plugin in manifest.plugins}
     while True:
@@ -148,7 +147,7 @@ def _circles(
             return
         except CycleError as error:
             circle: list[str] = error.args[1][::-1]
-        steps = list(zip(circle, circle[1:], strict=False))
+        steps = list(pairwise(circle))
         shown = " → ".join([circle[0], *(f"{edges[a][b]} ({b})" for a, b in steps)])
         first = by_id[circle[0]]
         message = f"required services form a circle: {shown}"
@@ -171,9 +170,7 @@ def _error_codes(manifest: Manifest) -> Iterator[Finding]:
             owners.setdefault(code, plugin)
 
 
-def _request_values(
-    manifest: Manifest, request_tools: Mapping[type, str]
-) -> Iterator[Finding]:
+def _request_values(manifest: Manifest, request_tools: Mapping[type, str]) -> Iterator[Finding]:
     for plugin in manifest.plugins:
         tools = {need.tool for need in plugin.needs if isinstance(need, ToolNeed)}
         for offer in plugin.offers:

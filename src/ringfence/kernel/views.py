@@ -1,75 +1,126 @@
-"""A consumer's view of a service, bound to its provider: what to check, pass on and read back.
+"""How a call's payload and result map between a consumer and a provider.
 
-A value of the provider's declared class passes as it is; anything else is converted once, on the
-way in, and the result once, on the way out, into the consumer's own classes.
+A `View` says what to check, pass on and read back. A value of the provider's declared class passes
+as it is; anything else is converted once, on the way in, and the result once, on the way out, into
+the consumer's own classes, or into plain data for `ctx.call`.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import partial
+from operator import attrgetter
 from typing import Literal, NoReturn
+from uuid import UUID
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec.structs import fields
 
 from ringfence.errors import Fault, Invalid, PluginFailed
-from ringfence.kernel.call import Gate, open_root, plain_call
+from ringfence.kernel.call import Gate, NamedCall, open_root, plain_call
 from ringfence.kernel.context import Context, current
 from ringfence.kernel.contract import constrained, sole_struct
 from ringfence.kernel.manifest import ServiceNeed
-from ringfence.kernel.payload import faults, read
+from ringfence.kernel.payload import faults
 from ringfence.kernel.ports import REQUIRED, Parameter
 from ringfence.kernel.registry import Entry
 
 Check = Literal["class", "convert"]
+Answer = Literal["nothing", "class", "one", "several", "convert"]
 Values = tuple[object, ...]
+Payload = Mapping[str, object]
 Convert = Callable[[object], object]
+
+_SCALARS = (str, int, float, bool, bytes)
+# What plain data keeps as it is, beside what JSON knows.
+_KEPT = (bytes, datetime, date, time, timedelta, Decimal, UUID)
 
 
 class View(Struct, frozen=True):
     """How one consumer's parameters and result map to one provider's."""
 
-    consumer: str
-    need: ServiceNeed
     names: tuple[str, ...]
-    defaults: Values
+    defaults: Values  # one for each name; REQUIRED for none
     checks: tuple[Check, ...]
-    classes: tuple[object, ...]
+    classes: Values
     converts: tuple[Convert, ...]
-    passed: tuple[str, ...]  # for each of the handler's arguments: `a0`, `fixed[0]`, `payload`
+    passed: tuple[str, ...]  # for each of the handler's arguments: `a0`, `fixed[0]`, `built`
     fixed: Values  # the provider's defaults for what the view does not send
-    build: Callable[[Values], object] | None  # makes the provider's Struct from its fields
-    answer: Literal["nothing", "class", "convert"]
+    build: Callable[[Payload], object] | None  # makes the provider's Struct from its fields
+    answer: Answer
     answer_class: object
-    read: Convert
-    unfit: Callable[[Values], Invalid]
+    result_class: object  # the provider's own: its values are trusted as they are
+    pick: Convert  # from a result of that class: what the view has of it
+    read: Convert  # from any other result
+    unfit: Callable[[Payload], Invalid]
     misread: Callable[[object], NoReturn]
 
 
-def bind(consumer: str, need: ServiceNeed, entry: Entry) -> View:
-    """Work out how the view `need` of plugin `consumer` maps to `entry`; it is known to fit."""
-    sent, taken = need.view.parameters, entry.signature.parameters
+def bind(need: ServiceNeed, entry: Entry) -> View:
+    """Work out how the view of a field under `@requires` maps to `entry`; it is known to fit."""
+    result = need.view.result
+    offered = entry.signature.result
+    answer = _answer(offered, result)
+    picked = answer in ("one", "several") and isinstance(result, type)
+    names = [f.name for f in fields(result)] if picked else []  # type: ignore[arg-type]
+    return _view(
+        entry,
+        need.view.parameters,
+        answer=answer,
+        answer_class=result,
+        pick=attrgetter(*names) if names else _as_it_is,
+        read=_converter(result),
+    )
+
+
+def bind_named(entry: Entry) -> View:
+    """Work out how a mapping of `entry`'s own parameters maps to it, and its result to data."""
+    plain = to_builtins if _scalar_fields(entry.signature.result) else _to_plain
+    struct = sole_struct(entry.signature)
+    return _view(
+        entry,
+        () if struct is not None else entry.signature.parameters,
+        answer="convert",
+        answer_class=None,
+        pick=_as_it_is,
+        read=plain,
+        whole=struct is not None,
+    )
+
+
+def _view(
+    entry: Entry,
+    sent: Sequence[Parameter],
+    *,
+    answer: Answer,
+    answer_class: object,
+    pick: Convert,
+    read: Convert,
+    whole: bool = False,
+) -> View:
+    taken = entry.signature.parameters
     names = tuple(p.name for p in sent)
     struct = sole_struct(entry.signature)
-    fields_sent = struct is not None and names != (taken[0].name,)
+    by_field = struct is not None and (whole or names != (taken[0].name,))
     targets = {p.name: p.annotation for p in taken}
-    passed, fixed = (("payload",), ()) if fields_sent else _positions(names, taken)
-    result = need.view.result
+    passed, fixed = (("built",), ()) if by_field else _positions(names, taken)
     return View(
-        consumer=consumer,
-        need=need,
         names=names,
-        defaults=tuple(p.default for p in sent if p.default is not REQUIRED),
+        defaults=tuple(p.default for p in sent),
         checks=tuple(_check(targets.get(p.name)) for p in sent),
         classes=tuple(targets.get(p.name) for p in sent),
         converts=tuple(_converter(targets.get(p.name)) for p in sent),
         passed=passed,
         fixed=fixed,
-        build=partial(_build, names, struct) if struct is not None and fields_sent else None,
-        answer=_answer(result),
-        answer_class=result,
-        read=_converter(result),
-        unfit=partial(_unfit, entry.operation, names, struct if fields_sent else targets),
-        misread=partial(_misread, entry, result),
+        build=partial(_build, struct) if struct is not None and by_field else None,
+        answer=answer,
+        answer_class=answer_class,
+        result_class=entry.signature.result,
+        pick=pick,
+        read=read,
+        unfit=partial(_unfit, entry.operation, struct if struct and by_field else taken),
+        misread=partial(_misread, entry, answer_class),
     )
 
 
@@ -89,42 +140,73 @@ def _check(hint: object) -> Check:
     return "class" if isinstance(hint, type) and not constrained(hint) else "convert"
 
 
-def _answer(hint: object) -> Literal["nothing", "class", "convert"]:
-    if hint is None or hint is type(None):
+def _answer(offered: object, wanted: object) -> Answer:
+    """Choose how a result becomes a view: picking fields is enough where both are Structs and
+    every field of the view is a plain scalar, of the same type in both."""
+    if wanted is None or wanted is type(None):
         return "nothing"
-    return "class" if hint in (str, int, float, bool, bytes) else "convert"
+    if wanted in _SCALARS and wanted is offered:
+        return "class"
+    if not (isinstance(wanted, type) and isinstance(offered, type)):
+        return "convert"
+    if not (_scalar_fields(wanted) and issubclass(offered, Struct)) or _built_specially(wanted):
+        return "convert"
+    given = {f.name: f.type for f in fields(offered)}
+    if any(given.get(f.name) is not f.type for f in fields(wanted)):
+        return "convert"
+    return "one" if len(fields(wanted)) == 1 else "several"
+
+
+def _scalar_fields(hint: object) -> bool:
+    if not (isinstance(hint, type) and issubclass(hint, Struct)):
+        return hint in _SCALARS
+    return bool(fields(hint)) and all(f.type in _SCALARS for f in fields(hint))
+
+
+def _built_specially(struct: type) -> bool:
+    """Whether a Struct takes more than its fields in order: keywords, or a `__post_init__`."""
+    in_order = getattr(struct, "__match_args__", ()) == getattr(struct, "__struct_fields__", ())
+    return not in_order or hasattr(struct, "__post_init__")
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
+def _to_plain(value: object) -> object:
+    plain: object = to_builtins(value, builtin_types=_KEPT)
+    return plain
 
 
 def _converter(hint: object) -> Convert:
     def convert_to(value: object) -> object:
-        return convert(value, hint, from_attributes=True)  # type: ignore[call-overload]
+        return convert(value, hint, from_attributes=True)
 
     return convert_to
 
 
-def _build(names: Sequence[str], struct: type, values: Values) -> object:
-    return convert(dict(zip(names, values, strict=True)), struct, from_attributes=True)
+def _build(struct: type, payload: Payload) -> object:
+    return convert(payload, struct, from_attributes=True)
 
 
-def _unfit(operation: str, names: Sequence[str], target: object, values: Values) -> Invalid:
-    given = dict(zip(names, values, strict=True))
-    if isinstance(target, dict):
-        found = [
-            Fault(f"$.{name}{fault.path[1:]}", fault.message)
-            for name, value in given.items()
-            for fault in faults(value, target[name])
-        ]
-    else:
+def _unfit(operation: str, target: type | Sequence[Parameter], given: Payload) -> Invalid:
+    if isinstance(target, type):
         found = faults(given, target)
+    else:
+        found = [
+            Fault(f"$.{p.name}{fault.path[1:]}", fault.message)
+            for p in target
+            if p.name in given
+            for fault in faults(given[p.name], p.annotation)
+        ]
+        missing = [p.name for p in target if p.name not in given and p.default is REQUIRED]
+        found += [Fault(f"$.{name}", "is missing") for name in missing]
     return Invalid("the payload does not fit", subject=operation, faults=found)
 
 
 def _misread(entry: Entry, hint: object, result: object) -> NoReturn:
     """The provider broke its own declaration: name it, and say how."""
-    try:
-        read(result, hint, "")  # type: ignore[arg-type]
-    except Invalid as error:
-        listed = "; ".join(f"{fault.path}: {fault.message}" for fault in error.faults)
+    listed = "; ".join(f"{fault.path}: {fault.message}" for fault in faults(result, hint))
     raise PluginFailed(
         f"{entry.plugin} answered what it does not declare: {listed}.", subject=entry.operation
     )
@@ -135,16 +217,20 @@ def outside(gate: Gate, entry: Entry) -> Context:
     return open_root(gate, "outside", "", gate.budget)
 
 
-def plain_view(gate: Gate, entry: Entry, view: View) -> Callable[..., Awaitable[object]]:
-    """Return the callable that a consumer's field is given, composed instead of generated."""
+# ---- the same two ways in, composed instead of generated
+
+
+def plain_view(gate: Gate, entry: Entry, view: View, name: str) -> Callable[..., Awaitable[object]]:
+    """Return the callable that a consumer's field called `name` is given."""
     call = plain_call(gate, entry)
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     signature = inspect.Signature(
         [
             inspect.Parameter(
-                p.name, kind, default=inspect.Parameter.empty if p.default is REQUIRED else p.default
+                p,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=inspect.Parameter.empty if default is REQUIRED else default,
             )
-            for p in view.need.view.parameters
+            for p, default in zip(view.names, view.defaults, strict=True)
         ]
     )
 
@@ -152,35 +238,53 @@ def plain_view(gate: Gate, entry: Entry, view: View) -> Callable[..., Awaitable[
         parent = current.get() or outside(gate, entry)
         bound = signature.bind(*given, **named)
         bound.apply_defaults()
-        values = tuple(bound.arguments.values())
-        args = _arguments(view, values)
-        result = await call(parent, args)
-        match view.answer:
-            case "nothing":
-                return None
-            case "class":
-                return result if type(result) is view.answer_class else view.misread(result)
-            case "convert":
-                try:
-                    return view.read(result)
-                except ValidationError:
-                    return view.misread(result)
+        result = await call(parent, _arguments(view, bound.arguments))
+        return _read_answer(view, result)
+
+    use.__name__ = name
+    return use
+
+
+def plain_named(gate: Gate, entry: Entry) -> NamedCall:
+    """Return `entry` as a context calls it by name."""
+    call = plain_call(gate, entry)
+    view = bind_named(entry)
+
+    async def use(parent: Context, payload: Payload) -> object:
+        result = await call(parent, _arguments(view, payload))
+        return _read_answer(view, result)
 
     return use
 
 
-def _arguments(view: View, values: Values) -> Values:
+def _arguments(view: View, payload: Payload) -> Values:
     try:
         if view.build is not None:
-            return (view.build(values),)
-        checked = [
-            value if check == "class" and type(value) is cls else read_one(value)
-            for value, check, cls, read_one in zip(
-                values, view.checks, view.classes, view.converts, strict=True
-            )
-        ]
+            return (view.build(payload),)
+        values = {
+            f"a{i}": _checked(view, i, payload.get(name, view.defaults[i]))
+            for i, name in enumerate(view.names)
+        }
     except ValidationError:
-        raise view.unfit(values) from None
-    by_name = {f"a{i}": value for i, value in enumerate(checked)}
-    by_name |= {f"fixed[{i}]": value for i, value in enumerate(view.fixed)}
-    return tuple(by_name[expression] for expression in view.passed)
+        raise view.unfit(payload) from None
+    values |= {f"fixed[{i}]": value for i, value in enumerate(view.fixed)}
+    return tuple(values[expression] for expression in view.passed)
+
+
+def _checked(view: View, i: int, value: object) -> object:
+    if value is REQUIRED:
+        raise ValidationError("is missing")
+    if view.checks[i] == "class" and type(value) is view.classes[i]:
+        return value
+    return view.converts[i](value)
+
+
+def _read_answer(view: View, result: object) -> object:
+    if view.answer == "nothing":
+        return None
+    if view.answer == "class" and type(result) is view.answer_class:
+        return result
+    try:
+        return view.read(result)
+    except ValidationError:
+        return view.misread(result)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, Awaitable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from queue import SimpleQueue
 from typing import TypeVar, cast, overload
 
 from ringfence.errors import RingfenceError
@@ -94,6 +95,8 @@ def _ask(request: Request) -> object:
         raise _on_the_loop()
     if job.cancelled:
         raise out_of_time(job)
+    if job.inbox is None:
+        job.inbox = SimpleQueue()
     job.pool.post(Ask(job, request))
     while True:
         item = job.inbox.get()
@@ -135,6 +138,8 @@ def _on_the_loop() -> RingfenceError:
 async def serve(job: Job) -> None:
     """Do what a job waits for, one request after the other; close what it leaves open."""
     opened: list[Manager] = []
+    assert job.requests is not None
+    assert job.inbox is not None
     try:
         while (request := await job.requests.get()) is not None:
             job.inbox.put(await _outcome(job, request, opened))

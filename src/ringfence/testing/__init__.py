@@ -12,10 +12,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ringfence import config
-from ringfence.app import Application
+from ringfence.app import Application, load
 from ringfence.app import boot as boot_application
-from ringfence.app import load
 from ringfence.errors import Finding
 from ringfence.kernel.context import Principal
 from ringfence.kernel.manifest import Manifest
@@ -45,9 +43,7 @@ class TestApplication:
         """
         return await self._application.call(service, payload)
 
-    async def call_as(
-        self, principal: Principal, service: str, /, **payload: object
-    ) -> object:
+    async def call_as(self, principal: Principal, service: str, /, **payload: object) -> object:
         """Call a service as somebody; as `call` in all else."""
         return await self._application.call(service, payload, principal)
 
