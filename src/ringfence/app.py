@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from importlib.metadata import entry_points, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from types import FrameType
 from typing import cast
@@ -23,12 +23,12 @@ from msgspec import Struct
 
 from ringfence import config as configuration
 from ringfence.config import Config, KernelLimits
-from ringfence.control import ControlServer
+from ringfence.control import ControlServer, claim_folder
 from ringfence.errors import Finding, StartRefused
 from ringfence.kernel import boot as kernel
 from ringfence.kernel import guard, loader
 from ringfence.kernel.bind import within
-from ringfence.kernel.call import Gate, Opener, arguments, opener
+from ringfence.kernel.call import Gate, Opener, opener
 from ringfence.kernel.context import Budget, Context, Principal
 from ringfence.kernel.fused import fused_named
 from ringfence.kernel.manifest import Manifest
@@ -39,7 +39,7 @@ from ringfence.kernel.registry import Registry
 from ringfence.kernel.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.kernel.scope import scope_tasks
 from ringfence.kernel.threads import Pool
-from ringfence.kernel.views import plain_named
+from ringfence.kernel.views import View, arguments, bind_named, plain_named
 from ringfence.kernel.waiting import serve as serve_job
 from ringfence.settings import Settings
 
@@ -177,6 +177,13 @@ class Wires:
         )
 
 
+def _version() -> str:
+    try:
+        return version("ringfence")
+    except PackageNotFoundError:
+        return "not installed"  # it runs from its sources
+
+
 def _limits(chosen: KernelLimits) -> kernel.Limits:
     return kernel.Limits(
         import_timeout=chosen.import_timeout,
@@ -196,7 +203,7 @@ class Application:
         self._wires = wires
         self._running = running
         self._started_at = wires.clock.monotonic()
-        self._openers: dict[str, Opener] = {}
+        self._ways_in: dict[str, tuple[View, Opener]] = {}
 
     @property
     def manifest(self) -> Manifest:
@@ -240,13 +247,14 @@ class Application:
         entry = gate.registry.get(name)
         if entry.declared is None and entry.refusal is not None:
             raise entry.refusal()
-        args = arguments(entry, payload)
-        way_in = self._openers.get(name)
-        if way_in is None:
+        known = self._ways_in.get(name)
+        if known is None:
             budget = within(self._wires.budget(origin), entry.budget)
-            way_in = self._openers[name] = opener(gate, entry, budget, f"{origin} {name}")
+            known = bind_named(entry), opener(gate, entry, budget, f"{origin} {name}")
+            self._ways_in[name] = known
+        view, way_in = known
         tenant = principal.tenant if principal else None
-        return await way_in(args, principal, tenant)
+        return await way_in(arguments(view, payload), principal, tenant)
 
     def trace(self, wanted: str) -> list[Span]:
         """Return the spans of a trace, by its id, a span's id, or the unambiguous start of one."""
@@ -268,7 +276,7 @@ class Application:
             state=health.state,
             reasons=list(health.reasons),
             pid=os.getpid(),
-            version=version("ringfence"),
+            version=_version(),
             uptime_s=self._wires.clock.monotonic() - self._started_at,
             domains=self._domains(),
             tools=[self._tool_status(name, state) for name, state in self._running.states.items()],
@@ -385,9 +393,13 @@ async def serve(
     longer than all of its deadlines together.
     """
     async with AsyncExitStack() as undo:
-        application = await boot(load(root, overrides), strict=strict)
+        config = load(root, overrides)
+        claim = claim_folder(root)  # before anything is touched that the other process uses
+        if claim is not None:
+            undo.callback(claim.release)
+        application = await boot(config, strict=strict)
         undo.push_async_callback(application.stop)
-        control = ControlServer(application, root)
+        control = ControlServer(application, root, claim=claim)
         await control.start()
         undo.push_async_callback(control.stop)
         signals = _Signals(application.stop_limit_s)

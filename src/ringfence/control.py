@@ -93,11 +93,21 @@ class _Refused(Exception):
         self.problem = Problem(HTTPStatus(status).phrase, status, code, detail)
 
 
+def claim_folder(root: Path) -> Claim | None:
+    """Claim an application's folder for this process; None where there are no Unix sockets.
+
+    Raises:
+        StartRefused: Another process runs this application.
+    """
+    return Claim.take(root) if hasattr(asyncio, "start_unix_server") else None
+
+
 class ControlServer:
     """Answers the command line for one application.
 
     Args:
         application: Who does what is asked.
+        claim: The claim of the folder, where the caller has taken it already.
         root: Its folder; the socket is `.ringfence/control.sock` in it, where that is possible.
         request_timeout_s: Seconds for a request to arrive, and for its answer to be taken.
     """
@@ -107,12 +117,13 @@ class ControlServer:
         application: Controlled,
         root: Path,
         *,
+        claim: Claim | None = None,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
         self._application = application
         self._root = root
         self._timeout_s = request_timeout_s
-        self._claim: Claim | None = None
+        self._claim = claim
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[object]] = set()
         self._encoder = msgspec.json.Encoder(enc_hook=hide)
@@ -127,7 +138,7 @@ class ControlServer:
         if not hasattr(asyncio, "start_unix_server"):
             _log.warning("no control socket: this platform has no Unix sockets")
             return
-        self._claim = Claim.take(self._root)
+        self._claim = self._claim or Claim.take(self._root)
         self._server = await asyncio.start_unix_server(
             self._serve, sock=self._claim.listen(), limit=REQUEST_BYTES
         )

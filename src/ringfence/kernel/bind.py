@@ -30,8 +30,8 @@ class Seat(Struct, eq=False):
     facts: PluginFacts
     bulkhead: Bulkhead
     share: Share
-    entries: dict[str, Entry] = field(default_factory=dict)  # by method
-    fields: dict[str, object] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict[str, Entry])  # by method
+    fields: dict[str, object] = field(default_factory=dict[str, object])
     instance: object = None
 
     def refuse(self, refusal: Refusal | None) -> None:

@@ -29,7 +29,14 @@ from ringfence.kernel.call import Gate
 from ringfence.kernel.context import Budget
 from ringfence.kernel.declarations import Place, read_plugin
 from ringfence.kernel.hooks import LEFT_BEHIND_S, run_hook, within
-from ringfence.kernel.manifest import Manifest, Quarantined, ServiceNeed, SettingsNeed, ToolNeed
+from ringfence.kernel.manifest import (
+    Manifest,
+    PluginFacts,
+    Quarantined,
+    ServiceNeed,
+    SettingsNeed,
+    ToolNeed,
+)
 from ringfence.kernel.middleware import Scope, compose
 from ringfence.kernel.ports import Driver, Facts, Grant, Ingress, StaticName, ToolSpec
 from ringfence.kernel.proxy import ToolState, handle
@@ -152,7 +159,7 @@ def declare(modules: loader.Modules, app: Wiring) -> Manifest:
     """Read what the imported classes declare; one that cannot be read is quarantined."""
     quarantined = list(modules.quarantined)
     findings = [*modules.sources.findings, *(q.finding for q in quarantined)]
-    plugins = []
+    plugins: list[PluginFacts] = []
     for feature in modules.sources.discovered.features:
         module = modules.by_feature.get(feature.id)
         if module is None:

@@ -4,7 +4,7 @@ Every call, timer tick, hook and background task runs in a fork of its cause's c
 one C-level allocation: identifiers are integers until somebody reads them, and nothing is formatted
 on the hot path. A context is recorded once, when its work ends.
 
-Opened and closed by `call.py`; read through `current` by tool proxies, which learn from it who asks.
+Opened and closed by `call.py`; tool proxies learn through `current` who asks.
 """
 
 import itertools
@@ -12,7 +12,6 @@ import random
 from asyncio import Task
 from collections.abc import Awaitable, Coroutine, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Protocol, TypeVar, overload
 
 from msgspec import Struct
@@ -22,7 +21,7 @@ T = TypeVar("T")
 _randomness = random.SystemRandom()
 # W3C ids: a random start makes span ids of different processes differ, counting makes them cheap.
 _spans = itertools.count(_randomness.getrandbits(62) + 1)
-_traces = random.Random(_randomness.getrandbits(128))
+_traces = random.Random(_randomness.getrandbits(128))  # noqa: S311 - ids are no secrets
 _roots = itertools.count(1)
 
 
@@ -58,8 +57,7 @@ class Budget(Struct, frozen=True):
     wall_s: float | None = None
 
 
-@dataclass(slots=True, eq=False)  # a Struct's attributes are slower to assign
-class Purse:
+class Purse(Struct, eq=False):
     """What is left of a budget; shared by the whole subtree of the context that it was set on."""
 
     calls: int

@@ -148,7 +148,8 @@ def _scalar_fits(source: types.Type, target: types.Type) -> bool:
             return {m.value for m in given} <= {m.value for m in taken}
         case (types.CustomType(cls=given), types.CustomType(cls=taken)):
             return issubclass(given, taken)
-    return type(source) is type(target)
+        case _:
+            return type(source) is type(target)
 
 
 def _differ(source: types.Type, target: types.Type, path: str) -> str:

@@ -125,7 +125,7 @@ class _Reading:
 
     def _need(self, name: str, hint: object) -> Need | None:
         target, optional = _strip_none(hint)
-        marks = vars(target) if isinstance(target, type) else {}
+        marks: Mapping[str, object] = vars(target) if isinstance(target, type) else {}
         if "__ringfence_tool__" in marks and isinstance(target, type):
             return ToolNeed(name, str(marks["__ringfence_tool__"]), target)
         if "__ringfence_requires__" in marks and isinstance(target, type):

@@ -12,6 +12,7 @@ import builtins
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -179,7 +180,7 @@ def _guarded_import(finder: _Finder) -> Callable[..., types.ModuleType]:
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> types.ModuleType:
-        frame = sys._getframe(1)
+        frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         owners = finder.residents.get(frame.f_code.co_filename)
         if owners is None or (level == 0 and name.partition(".")[0] not in TOPS):
             return plain(name, globals, locals, fromlist or (), level)
@@ -206,7 +207,7 @@ def _guarded_import_module(finder: _Finder) -> Callable[..., types.ModuleType]:
     plain = finder.import_module
 
     def guarded_import_module(name: str, package: str | None = None) -> types.ModuleType:
-        frame = sys._getframe(1)
+        frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         own_name = frame.f_globals.get("__name__")
         importer = finder.importer(frame.f_code.co_filename, own_name)
         if importer is None:

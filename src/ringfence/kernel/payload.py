@@ -8,11 +8,21 @@ import dataclasses
 import difflib
 import re
 import types
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+from collections.abc import Mapping, Sequence
+from typing import (
+    Annotated,
+    NotRequired,
+    Required,
+    TypeGuard,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
-from msgspec import NODEFAULT, Struct, ValidationError, convert, defstruct
-from msgspec.structs import astuple
+from msgspec import Struct, ValidationError, convert
 from msgspec.structs import fields as struct_fields
 
 from ringfence.errors import Fault, Invalid
@@ -57,13 +67,22 @@ def _examine(value: object, hint: object, path: str, strict: bool, found: list[F
     before = len(found)
     shape = _unwrap(hint, value)
     known = members(shape)
-    if known is not None and isinstance(value, Mapping):
+    item_hint = _item_hint(shape)
+    if known is not None and _is_mapping(value):
         _examine_members(value, shape, known, path, strict, found)
-    elif _item_hint(shape) is not None and isinstance(value, list | tuple):
+    elif item_hint is not None and _is_sequence(value):
         for index, item in enumerate(value):
-            _examine(item, _item_hint(shape), f"{path}[{index}]", strict, found)
+            _examine(item, item_hint, f"{path}[{index}]", strict, found)
     if len(found) == before:
         _examine_whole(value, hint, path, strict, found)
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(value, Mapping)
+
+
+def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, list | tuple)
 
 
 def _examine_members(
@@ -88,15 +107,16 @@ def _examine_members(
 
 
 def _forbids_unknown(shape: object) -> bool:
-    is_struct = isinstance(shape, type) and issubclass(shape, Struct)
-    return is_struct and shape.__struct_config__.forbid_unknown_fields
+    if not (isinstance(shape, type) and issubclass(shape, Struct)):
+        return False
+    return shape.__struct_config__.forbid_unknown_fields
 
 
 def _examine_whole(
     value: object, hint: object, path: str, strict: bool, found: list[Fault]
 ) -> None:
     try:
-        convert(value, hint, strict=strict, from_attributes=True)
+        convert(value, hint, strict=strict, from_attributes=True, str_keys=True)
     except ValidationError as error:
         parts = _MESSAGE.match(str(error))
         what, below = (parts["what"], parts["path"] or "") if parts else (str(error), "")
@@ -111,18 +131,29 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
 
 def members(hint: object) -> list[Member] | None:
     """Return the fields of a Struct, dataclass or TypedDict; None for any other type."""
-    if not isinstance(hint, type):
+    if not is_class(hint):
         return None
     if issubclass(hint, Struct):
         return [Member(f.encode_name, f.type, f.required) for f in struct_fields(hint)]
-    if is_typeddict(hint):
-        required: frozenset[str] = getattr(hint, "__required_keys__", frozenset())
-        hints = get_type_hints(hint, include_extras=True)
-        return [Member(k, v, k in required) for k, v in hints.items()]
-    if dataclasses.is_dataclass(hint):
-        hints = get_type_hints(hint, include_extras=True)
-        return [Member(f.name, hints[f.name], _no_default(f)) for f in dataclasses.fields(hint)]
+    cls: type[object] = hint
+    if is_typeddict(cls):
+        required: frozenset[str] = getattr(cls, "__required_keys__", frozenset())
+        hints = get_type_hints(cls, include_extras=True)
+        return [Member(k, _inner(v), k in required) for k, v in hints.items()]
+    if dataclasses.is_dataclass(cls):
+        hints = get_type_hints(cls, include_extras=True)
+        return [Member(f.name, hints[f.name], _no_default(f)) for f in dataclasses.fields(cls)]
     return None
+
+
+def is_class(hint: object) -> TypeGuard[type[object]]:
+    """Whether a type hint is a plain class."""
+    return isinstance(hint, type)
+
+
+def _inner(hint: object) -> object:
+    """Strip what only a TypedDict's keys may say."""
+    return get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
 
 
 def _no_default(field: "dataclasses.Field[object]") -> bool:
@@ -147,30 +178,3 @@ def _item_hint(hint: object) -> object | None:
         item: object = args[0]
         return item
     return None
-
-
-def arguments_reader(
-    subject: str, parameters: Sequence[tuple[str, object, object]]
-) -> Callable[[Mapping[str, object]], tuple[object, ...]]:
-    """Return a function that reads a mapping into the arguments of an operation, in order.
-
-    Args:
-        subject: What errors are said to be about.
-        parameters: Name, type hint and default (`NODEFAULT` for none) of each.
-    """
-    ordered = [(n, h) if d is NODEFAULT else (n, h, d) for n, h, d in parameters]
-    arguments = defstruct("Arguments", ordered, kw_only=True)
-
-    def read_arguments(payload: Mapping[str, object]) -> tuple[object, ...]:
-        return astuple(read(payload, arguments, subject))
-
-    return read_arguments
-
-
-def single_reader(subject: str, hint: type) -> Callable[[Mapping[str, object]], tuple[object, ...]]:
-    """Return a function that reads a mapping into the one Struct that an operation takes."""
-
-    def read_single(payload: Mapping[str, object]) -> tuple[object, ...]:
-        return (read(payload, hint, subject),)
-
-    return read_single

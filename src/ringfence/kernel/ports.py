@@ -82,6 +82,8 @@ def declare(declaration: Declaration) -> Callable[[F], F]:
     """Return a decorator that attaches `declaration` to a method, and does nothing else."""
 
     def attach(method: F) -> F:
+        if isinstance(method, type):
+            raise TypeError(f"@{declaration.kind} goes on a method, got {method!r}")
         declared = (*getattr(method, "__ringfence__", ()), declaration)
         setattr(method, "__ringfence__", declared)
         return method

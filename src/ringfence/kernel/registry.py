@@ -4,7 +4,7 @@ An entry outlives what it points to. Callers hold entries or callables made from
 plugins; `refusal` is the single thing that the call path asks before it runs a handler.
 """
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
 from ringfence.errors import NoSuchService, RingfenceError
@@ -29,7 +29,6 @@ class Entry:
     bulkhead: Bulkhead
     budget: Budget | None = None  # of its own, beside its caller's
     refusal: Refusal | None = None
-    read: Callable[[Mapping[str, object]], tuple[object, ...]] | None = None  # made when first used
 
 
 class Registry:

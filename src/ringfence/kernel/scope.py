@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context as Variables
 from types import coroutine
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from ringfence.errors import DeadlineExceeded, RingfenceError
 from ringfence.kernel.context import Context, current
@@ -108,9 +108,8 @@ class ScopedTasks:
         work: Coroutine[object, None, T],
         **options: object,
     ) -> "asyncio.Task[T]":
-        task = self.inner(loop, work, **options)
-        assert isinstance(task, asyncio.Task)
-        variables = options.get("context")
+        task = cast("asyncio.Task[T]", self.inner(loop, work, **options))
+        variables = options.get("context") if options else None
         ctx = variables.get(current) if isinstance(variables, Variables) else current.get()
         if ctx is not None:
             adopt(ctx, task)

@@ -123,7 +123,7 @@ def _read_class(
 
 def _marks(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> list[tuple[str, str]]:
     """Return (decorator, first argument) of each decorator that is called with a string."""
-    found = []
+    found: list[tuple[str, str]] = []
     for mark in node.decorator_list:
         if isinstance(mark, ast.Call) and mark.args and isinstance(mark.args[0], ast.Constant):
             word = mark.func.attr if isinstance(mark.func, ast.Attribute) else None

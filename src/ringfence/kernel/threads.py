@@ -43,7 +43,7 @@ class Share:
     plugin: str
     limit: int
     queue_limit: int = 1000
-    jobs: "deque[Job]" = field(default_factory=deque)
+    jobs: "deque[Job]" = field(default_factory=lambda: deque["Job"]())
     turns: int = 0
     finished: int = 0  # since the last tick
     ramp: int = 1

@@ -22,7 +22,7 @@ from ringfence.kernel.call import Gate, NamedCall, open_root, plain_call
 from ringfence.kernel.context import Context, current
 from ringfence.kernel.contract import constrained, sole_struct
 from ringfence.kernel.manifest import ServiceNeed
-from ringfence.kernel.payload import faults
+from ringfence.kernel.payload import faults, is_class
 from ringfence.kernel.ports import REQUIRED, Parameter
 from ringfence.kernel.registry import Entry
 
@@ -37,19 +37,22 @@ _SCALARS = (str, int, float, bool, bytes)
 _KEPT = (bytes, datetime, date, time, timedelta, Decimal, UUID)
 
 
+_builtins: Callable[..., object] = to_builtins
+
+
 class View(Struct, frozen=True):
     """How one consumer's parameters and result map to one provider's."""
 
     names: tuple[str, ...]
     defaults: Values  # one for each name; REQUIRED for none
     checks: tuple[Check, ...]
-    classes: Values
+    classes: tuple[type[object] | None, ...]
     converts: tuple[Convert, ...]
     passed: tuple[str, ...]  # for each of the handler's arguments: `a0`, `fixed[0]`, `built`
     fixed: Values  # the provider's defaults for what the view does not send
     build: Callable[[Payload], object] | None  # makes the provider's Struct from its fields
     answer: Answer
-    answer_class: object
+    answer_class: type[object] | None
     result_class: object  # the provider's own: its values are trusted as they are
     pick: Convert  # from a result of that class: what the view has of it
     read: Convert  # from any other result
@@ -68,9 +71,10 @@ def bind(need: ServiceNeed, entry: Entry) -> View:
         entry,
         need.view.parameters,
         answer=answer,
-        answer_class=result,
+        answer_class=_class(result),
         pick=attrgetter(*names) if names else _as_it_is,
         read=_converter(result),
+        answer_hint=result,
     )
 
 
@@ -94,9 +98,10 @@ def _view(
     sent: Sequence[Parameter],
     *,
     answer: Answer,
-    answer_class: object,
+    answer_class: type[object] | None,
     pick: Convert,
     read: Convert,
+    answer_hint: object = None,
     whole: bool = False,
 ) -> View:
     taken = entry.signature.parameters
@@ -109,7 +114,7 @@ def _view(
         names=names,
         defaults=tuple(p.default for p in sent),
         checks=tuple(_check(targets.get(p.name)) for p in sent),
-        classes=tuple(targets.get(p.name) for p in sent),
+        classes=tuple(_class(targets.get(p.name)) for p in sent),
         converts=tuple(_converter(targets.get(p.name)) for p in sent),
         passed=passed,
         fixed=fixed,
@@ -120,7 +125,7 @@ def _view(
         pick=pick,
         read=read,
         unfit=partial(_unfit, entry.operation, struct if struct and by_field else taken),
-        misread=partial(_misread, entry, answer_class),
+        misread=partial(_misread, entry, answer_hint),
     )
 
 
@@ -136,6 +141,10 @@ def _positions(names: Sequence[str], taken: Sequence[Parameter]) -> tuple[tuple[
     return tuple(passed), tuple(fixed)
 
 
+def _class(hint: object) -> type[object] | None:
+    return hint if isinstance(hint, type) else None
+
+
 def _check(hint: object) -> Check:
     return "class" if isinstance(hint, type) and not constrained(hint) else "convert"
 
@@ -145,7 +154,7 @@ def _answer(offered: object, wanted: object) -> Answer:
     every field of the view is a plain scalar, of the same type in both."""
     if wanted is None or wanted is type(None):
         return "nothing"
-    if wanted in _SCALARS and wanted is offered:
+    if wanted is offered and _is_scalar(wanted):
         return "class"
     if not (isinstance(wanted, type) and isinstance(offered, type)):
         return "convert"
@@ -158,9 +167,13 @@ def _answer(offered: object, wanted: object) -> Answer:
 
 
 def _scalar_fields(hint: object) -> bool:
-    if not (isinstance(hint, type) and issubclass(hint, Struct)):
-        return hint in _SCALARS
+    if not (is_class(hint) and issubclass(hint, Struct)):
+        return _is_scalar(hint)
     return bool(fields(hint)) and all(f.type in _SCALARS for f in fields(hint))
+
+
+def _is_scalar(hint: object) -> bool:
+    return any(hint is scalar for scalar in _SCALARS)
 
 
 def _built_specially(struct: type) -> bool:
@@ -174,18 +187,18 @@ def _as_it_is(value: object) -> object:
 
 
 def _to_plain(value: object) -> object:
-    plain: object = to_builtins(value, builtin_types=_KEPT)
-    return plain
+    return _builtins(value, builtin_types=_KEPT)
 
 
 def _converter(hint: object) -> Convert:
     def convert_to(value: object) -> object:
-        return convert(value, hint, from_attributes=True)
+        converted: object = convert(value, hint, from_attributes=True)
+        return converted
 
     return convert_to
 
 
-def _build(struct: type, payload: Payload) -> object:
+def _build(struct: type[object], payload: Payload) -> object:
     return convert(payload, struct, from_attributes=True)
 
 
@@ -238,7 +251,7 @@ def plain_view(gate: Gate, entry: Entry, view: View, name: str) -> Callable[...,
         parent = current.get() or outside(gate, entry)
         bound = signature.bind(*given, **named)
         bound.apply_defaults()
-        result = await call(parent, _arguments(view, bound.arguments))
+        result = await call(parent, arguments(view, bound.arguments))
         return _read_answer(view, result)
 
     use.__name__ = name
@@ -251,13 +264,14 @@ def plain_named(gate: Gate, entry: Entry) -> NamedCall:
     view = bind_named(entry)
 
     async def use(parent: Context, payload: Payload) -> object:
-        result = await call(parent, _arguments(view, payload))
+        result = await call(parent, arguments(view, payload))
         return _read_answer(view, result)
 
     return use
 
 
-def _arguments(view: View, payload: Payload) -> Values:
+def arguments(view: View, payload: Payload) -> Values:
+    """Read a mapping into a handler's arguments; raises Invalid with every fault."""
     try:
         if view.build is not None:
             return (view.build(payload),)

@@ -7,7 +7,7 @@ thread runs the `def` work that its own await caused.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Awaitable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from queue import SimpleQueue
 from typing import TypeVar, cast, overload
@@ -52,7 +52,7 @@ def wait(
 
 
 @contextmanager
-def _entered(manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
+def _entered(manager: AbstractAsyncContextManager[T]) -> Generator[T]:
     kept = cast(Manager, manager)
 
     async def enter(opened: list[Manager]) -> object:
