@@ -1,0 +1,22 @@
+-- The hand grinder is sold out on purpose: the first order that fails should be easy to find.
+INSERT INTO stock (sku, available) VALUES
+    ('coffee-antigua', 60),
+    ('coffee-decaf', 24),
+    ('coffee-espresso', 40),
+    ('coffee-sidamo', 75),
+    ('filter-paper-02', 500),
+    ('grinder-hand', 0),
+    ('honey-acacia', 36),
+    ('kettle-gooseneck', 12),
+    ('mug-stoneware', 48),
+    ('pot-cast-iron', 8),
+    ('scale-barista', 15),
+    ('server-glass', 20),
+    ('strainer-steel', 90),
+    ('tea-assam', 120),
+    ('tea-darjeeling', 3),
+    ('tea-earl-grey', 150),
+    ('tea-genmaicha', 80),
+    ('tea-oolong', 45),
+    ('tea-rooibos', 200),
+    ('tea-sencha', 95);

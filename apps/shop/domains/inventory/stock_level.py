@@ -1,0 +1,32 @@
+"""Say how many pieces of a product can be ordered, and how many orders already hold."""
+
+from msgspec import Struct
+
+from ringfence import Plugin, service
+from ringfence.tools.db import Database
+from ringfence.tools.http import get
+
+
+class StockLevel(Struct):
+    sku: str
+    available: int = 0
+    held: int = 0
+
+
+class ShowStockLevel(Plugin):
+    db: Database
+
+    @get("/stock/{sku}")
+    @service("inventory.stock_level")
+    async def show(self, sku: str) -> StockLevel:
+        """Count a product's pieces; none for what the inventory has never received."""
+        level = await self.db.fetch_one(
+            """
+            SELECT sku, available,
+                (SELECT COALESCE(SUM(quantity), 0) FROM holds WHERE holds.sku = stock.sku) AS held
+            FROM stock WHERE sku = $1
+            """,
+            sku,
+            into=StockLevel,
+        )
+        return level or StockLevel(sku)

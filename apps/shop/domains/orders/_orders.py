@@ -1,0 +1,35 @@
+"""What the orders' features share: how an order reads, and how its absence is told."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from ringfence import NotFound
+
+Status = Literal["pending", "placed", "cancelled"]
+
+
+class OrderLine(Struct):
+    sku: str
+    quantity: int
+    unit_cents: int
+
+
+class Order(Struct):
+    """An order without its lines. `ringfence trace` shows how it was placed, by `trace_id`."""
+
+    id: int
+    status: Status
+    currency: str
+    goods_cents: int
+    shipping_cents: int
+    ordered_at: datetime
+    trace_id: str
+
+
+class NoSuchOrder(NotFound, code="orders.no_such_order"):
+    """No order has that number."""
+
+    def __init__(self, order_id: int) -> None:
+        super().__init__(f"{order_id}: no such order.", hint="GET /orders lists them.")
