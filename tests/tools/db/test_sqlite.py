@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -83,6 +83,14 @@ async def test_it_lies_in_the_applications_data_folder(db: Database, file: Path)
         assert line.execute("SELECT body FROM note").fetchall() == [("a",)]
 
 
+async def test_what_is_written_is_synced_and_references_are_kept(db: Database) -> None:
+    """The writing connection syncs fully at each commit; the reading one cannot write."""
+    async with db.transaction() as tx:
+        assert await tx.fetch_value("SELECT synchronous FROM pragma_synchronous", into=int) == 2
+        assert await tx.fetch_value("SELECT foreign_keys FROM pragma_foreign_keys", into=int) == 1
+    assert await db.fetch_value("SELECT query_only FROM pragma_query_only", into=int) == 1
+
+
 async def test_a_configured_path_is_relative_to_the_application(tmp_path: Path) -> None:
     """Elsewhere than in `data/` the folder must be there."""
     async with running(make(tmp_path, config=Config(path="data/other.db"))):
@@ -118,7 +126,7 @@ async def test_a_damaged_file_is_refused_and_left_alone(
     if damage == "header":
         whole[:16] = b"not a database!!"
     elif damage == "page":
-        whole[4096:8192] = bytes(byte ^ 0xFF for byte in whole[4096:8192])
+        whole[32768:36864] = bytes(byte ^ 0xFF for byte in whole[32768:36864])
     else:
         whole[:] = b"hello\n" * 1000
     file.write_bytes(whole)
@@ -239,6 +247,17 @@ async def test_slow_reads_take_turns_in_order(db: Database) -> None:
     assert list(await asyncio.gather(*found)) == [300000 - n for n in range(5)]
 
 
+async def test_a_read_that_is_thrown_away_takes_no_reader_along(db: Database) -> None:
+    """Those that wait for a reader, and those that have one, are thrown away; all get free."""
+    works = [db.fetch_value(ENDLESS, n, into=int) for n in range(4)]
+    for work in works:
+        work.send(None)
+    for work in reversed(works):
+        work.close()
+    found = [asyncio.create_task(db.fetch_value(LONG, n, into=int)) for n in range(3)]
+    assert list(await asyncio.gather(*found)) == [300000 - n for n in range(3)]
+
+
 async def test_a_statement_that_is_slow_once_leaves_the_event_loop_for_good(
     db: Database,
 ) -> None:
@@ -261,22 +280,38 @@ async def test_a_statement_that_is_slow_once_leaves_the_event_loop_for_good(
     assert (await first, await second) == (300000, 300000)
 
 
+class Turns:
+    """Awaits something, and counts how often it gives the event loop a turn for nothing."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def of(self, work: Awaitable[object]) -> "Counted":
+        return Counted(self, work)
+
+
+class Counted:
+    def __init__(self, turns: Turns, work: Awaitable[object]) -> None:
+        self._turns = turns
+        self._work = work
+
+    def __await__(self) -> Generator[object, None, None]:
+        steps = self._work.__await__()
+        for asked in steps:
+            self._turns.given += asked is None
+            yield asked
+
+
 async def test_many_short_statements_leave_the_loop_its_turns(db: Database) -> None:
     """A loop of statements, none of which suspends by itself, does not starve the others."""
-    turns = 0
-
-    async def tick() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    await db.fetch_value(COUNT, into=int)
-    ticking = asyncio.create_task(tick())
-    for _ in range(3000):
-        await db.fetch_value(COUNT, into=int)
-    ticking.cancel()
-    assert turns > 3
+    reads, writes = Turns(), Turns()
+    for _ in range(15_000):
+        await reads.of(db.fetch_value(COUNT, into=int))
+    async with db.transaction() as tx:
+        for _ in range(15_000):
+            await writes.of(tx.execute(INSERT, "a"))
+    assert reads.given > 3
+    assert writes.given > 3
 
 
 async def test_a_slow_write_is_ended_by_its_cancellation(db: Database) -> None:

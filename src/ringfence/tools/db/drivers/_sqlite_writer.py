@@ -178,19 +178,19 @@ class WriterSession:
     async def commit(self) -> None:
         # One transaction, one sync. Were several to share a sync, this is the place: they would
         # be savepoints that end here, and the turn would pass on before COMMIT, not after.
-        try:
-            if not self._wrote:
+        give = self._writer.turn.give
+        if not self._wrote:
+            try:
                 self._commit()
-                return
-            job = self._writer.worker.submit(self._commit)
-            cancelled = await job.outcome()
-            if cancelled is not None:
-                cancelled.add_note(COMMITTED if job.error is None else NOT_COMMITTED)
-                raise cancelled
-            if job.error is not None:
-                raise job.error
-        finally:
-            self._writer.turn.give()
+            finally:
+                give()
+            return
+        job = self._writer.worker.submit(self._commit, then=give)
+        cancelled = await job.outcome()
+        if cancelled is not None:
+            cancelled.add_note(COMMITTED if job.error is None else NOT_COMMITTED)
+            raise cancelled
+        await job.wait()
 
     def _commit(self) -> None:
         try:

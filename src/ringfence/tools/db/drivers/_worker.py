@@ -22,12 +22,18 @@ _AGAIN_S = 0.02
 class Job(Generic[R]):
     """One call on its way through a worker."""
 
-    def __init__(self, call: Callable[[], R], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        call: Callable[[], R],
+        loop: asyncio.AbstractEventLoop,
+        then: Callable[[], None] | None,
+    ) -> None:
         self.done = False
         self.dropped = False  # nobody wants it any more: not to be started
         self.error: BaseException | None = None
         self._call = call
         self._loop = loop
+        self._then = then
         self._result: R | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._running = threading.Lock()
@@ -46,6 +52,8 @@ class Job(Generic[R]):
 
     def _finish(self) -> None:
         self.done = True
+        if self._then is not None:
+            self._then()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -67,21 +75,19 @@ class Job(Generic[R]):
                 await self._waiter
             except asyncio.CancelledError as error:
                 cancelled = error
-            except GeneratorExit:
-                self._block(lambda: None)
-                raise
         return cancelled
 
     async def wait_or_stop(self, stop: Callable[[], None]) -> R:
         """Like `wait`; when cancelled, `stop` it and wait for its end before passing that on."""
         try:
-            return await self.wait()
-        except asyncio.CancelledError:
-            if not self.done:
-                self.dropped = True
-                self.insist(stop)
-                await self.outcome()
-            raise
+            try:
+                return await self.wait()
+            except asyncio.CancelledError:
+                if not self.done:
+                    self.dropped = True
+                    self.insist(stop)
+                    await self.outcome()
+                raise
         except GeneratorExit:
             self.dropped = True
             self._block(stop)
@@ -109,12 +115,17 @@ class Worker:
         self._jobs: SimpleQueue[Job[object] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def submit(self, call: Callable[[], R]) -> Job[R]:
-        """Have the thread run `call` after what it has been given before."""
+    def submit(self, call: Callable[[], R], then: Callable[[], None] | None = None) -> Job[R]:
+        """Have the thread run `call` after what it has been given before.
+
+        Args:
+            call: What to run; its result or error is the job's.
+            then: Called on the event loop at its end, whoever waits for it or does not.
+        """
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
-        job = Job(call, self._loop)
+        job = Job(call, self._loop, then)
         self._jobs.put(cast(Job[object], job))
         return job
 
