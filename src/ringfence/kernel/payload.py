@@ -9,6 +9,8 @@ import difflib
 import re
 import types
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import (
     Annotated,
     NotRequired,
@@ -16,13 +18,15 @@ from typing import (
     TypeGuard,
     TypeVar,
     Union,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
     is_typeddict,
 )
+from uuid import UUID
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct, ValidationError, convert, to_builtins
 from msgspec.structs import fields as struct_fields
 
 from ringfence.errors import Fault, Invalid
@@ -30,6 +34,9 @@ from ringfence.errors import Fault, Invalid
 T = TypeVar("T")
 _MESSAGE = re.compile(r"^(?P<what>.*?)(?: - at `\$?(?P<path>[^`]*)`)?$", re.DOTALL)
 _SEQUENCES = (list, tuple, set, frozenset, Sequence)
+_MAPPINGS = (dict, Mapping)
+# What plain data keeps as it is, beside what JSON knows.
+_KEPT = (bytes, datetime, date, time, timedelta, Decimal, UUID)
 
 
 class Member(Struct, frozen=True):
@@ -43,18 +50,40 @@ class Member(Struct, frozen=True):
 def read(value: object, hint: type[T], subject: str) -> T:
     """Convert `value` into `hint`; raise `Invalid` with every fault otherwise."""
     try:
-        return convert(value, hint, from_attributes=True)
+        return conform(value, hint)
     except ValidationError:
         raise Invalid(
             "the payload does not fit", subject=subject, faults=faults(value, hint)
         ) from None
 
 
+def conform(value: object, hint: type[T], *, strict: bool = True) -> T:
+    """Convert `value` into `hint` or raise ValidationError; by attributes, as msgspec does.
+
+    What has no attributes to read (a TypedDict, an Enum of another module, fields under other
+    names) goes by way of plain data.
+    """
+    try:
+        return convert(value, hint, strict=strict, from_attributes=True, str_keys=True)
+    except ValidationError:
+        try:
+            plain = to_plain(value)
+        except TypeError:
+            plain = value  # of no class that has plain data: what is wrong was said above
+        return convert(plain, hint, strict=strict, from_attributes=True, str_keys=True)
+
+
+def to_plain(value: object) -> object:
+    """Return `value` as dicts, lists and scalars."""
+    plain: object = to_builtins(value, builtin_types=_KEPT)
+    return plain
+
+
 def faults(value: object, hint: object, *, strict: bool = True) -> list[Fault]:
     """List everything that keeps `value` from being read as `hint`; empty when it fits.
 
     Args:
-        value: Decoded data: mappings, sequences, scalars.
+        value: Decoded data: mappings, sequences, scalars; or objects of other classes.
         hint: A type that msgspec reads.
         strict: As in msgspec; False also reads numbers and booleans from text.
     """
@@ -68,13 +97,26 @@ def _examine(value: object, hint: object, path: str, strict: bool, found: list[F
     shape = _unwrap(hint, value)
     known = members(shape)
     item_hint = _item_hint(shape)
-    if known is not None and _is_mapping(value):
-        _examine_members(value, shape, known, path, strict, found)
+    given = _fields_of(value) if known is not None else value
+    if known is not None and _is_mapping(given):
+        _examine_members(given, shape, known, path, strict, found)
     elif item_hint is not None and _is_sequence(value):
         for index, item in enumerate(value):
             _examine(item, item_hint, f"{path}[{index}]", strict, found)
+    elif get_origin(shape) in _MAPPINGS and _is_mapping(value):
+        for key, item in value.items():
+            _examine(item, get_args(shape)[1], f"{path}.{key}", strict, found)
     if len(found) == before:
         _examine_whole(value, hint, path, strict, found)
+
+
+def _fields_of(value: object) -> object:
+    """Return the fields of an object by the keys that they have in plain data."""
+    if isinstance(value, Struct):
+        return {f.encode_name: getattr(value, f.name) for f in struct_fields(type(value))}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    return value
 
 
 def _is_mapping(value: object) -> TypeGuard[Mapping[str, object]]:
@@ -100,7 +142,7 @@ def _examine_members(
             found.append(Fault(f"{path}.{member.key}", "is missing"))
     names = [member.key for member in known]
     found += [
-        Fault(f"{path}.{key}", f"unknown field{did_you_mean(key, names)}")
+        Fault(f"{path}.{key}", f"unknown field{did_you_mean(str(key), names)}")
         for key in value
         if key not in names and _forbids_unknown(shape)
     ]
@@ -116,7 +158,7 @@ def _examine_whole(
     value: object, hint: object, path: str, strict: bool, found: list[Fault]
 ) -> None:
     try:
-        convert(value, hint, strict=strict, from_attributes=True, str_keys=True)
+        conform(value, cast("type[object]", hint), strict=strict)
     except ValidationError as error:
         parts = _MESSAGE.match(str(error))
         what, below = (parts["what"], parts["path"] or "") if parts else (str(error), "")

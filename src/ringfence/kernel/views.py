@@ -7,14 +7,11 @@ the consumer's own classes, or into plain data for `ctx.call`.
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from functools import partial
 from operator import attrgetter
 from typing import Literal, NoReturn
-from uuid import UUID
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct, ValidationError, to_builtins
 from msgspec.structs import fields
 
 from ringfence.errors import Fault, Invalid, PluginFailed
@@ -22,7 +19,7 @@ from ringfence.kernel.call import Gate, NamedCall, open_root, plain_call
 from ringfence.kernel.context import Context, current
 from ringfence.kernel.contract import constrained, sole_struct
 from ringfence.kernel.manifest import ServiceNeed
-from ringfence.kernel.payload import faults, is_class
+from ringfence.kernel.payload import conform, faults, is_class, to_plain
 from ringfence.kernel.ports import REQUIRED, Parameter
 from ringfence.kernel.registry import Entry
 
@@ -33,11 +30,6 @@ Payload = Mapping[str, object]
 Convert = Callable[[object], object]
 
 _SCALARS = (str, int, float, bool, bytes)
-# What plain data keeps as it is, beside what JSON knows.
-_KEPT = (bytes, datetime, date, time, timedelta, Decimal, UUID)
-
-
-_builtins: Callable[..., object] = to_builtins
 
 
 class View(Struct, frozen=True):
@@ -80,7 +72,7 @@ def bind(need: ServiceNeed, entry: Entry) -> View:
 
 def bind_named(entry: Entry) -> View:
     """Work out how a mapping of `entry`'s own parameters maps to it, and its result to data."""
-    plain = to_builtins if _scalar_fields(entry.signature.result) else _to_plain
+    plain = to_builtins if _scalar_fields(entry.signature.result) else to_plain
     struct = sole_struct(entry.signature)
     return _view(
         entry,
@@ -186,20 +178,12 @@ def _as_it_is(value: object) -> object:
     return value
 
 
-def _to_plain(value: object) -> object:
-    return _builtins(value, builtin_types=_KEPT)
-
-
 def _converter(hint: object) -> Convert:
-    def convert_to(value: object) -> object:
-        converted: object = convert(value, hint, from_attributes=True)
-        return converted
-
-    return convert_to
+    return partial(conform, hint=hint)  # type: ignore[arg-type]
 
 
 def _build(struct: type[object], payload: Payload) -> object:
-    return convert(payload, struct, from_attributes=True)
+    return conform(payload, struct)
 
 
 def _unfit(operation: str, target: type | Sequence[Parameter], given: Payload) -> Invalid:
