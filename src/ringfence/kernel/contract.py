@@ -13,7 +13,8 @@ from msgspec import structs
 from ringfence.kernel.payload import did_you_mean, members
 from ringfence.kernel.ports import REQUIRED, Parameter, Signature
 
-_OBJECTS = (types.StructType, types.DataclassType, types.TypedDictType, types.NamedTupleType)
+_OBJECTS = (types.StructType, types.DataclassType, types.TypedDictType)
+_TUPLES = (types.TupleType, types.NamedTupleType)
 _ARRAYS = (
     types.ListType,
     types.SetType,
@@ -109,6 +110,8 @@ def _misfits(
         pair = (source.cls, target.cls)
         if pair not in seen:
             yield from _field_misfits(source, target, path, seen | {pair})
+    elif isinstance(target, _TUPLES) and isinstance(source, _TUPLES):
+        yield from _tuple_misfits(source, target, path, seen)
     elif isinstance(target, _ARRAYS) and isinstance(source, _ARRAYS):
         yield from _misfits(source.item_type, target.item_type, f"{path}[]", seen)
     elif isinstance(target, _MAPPINGS) and isinstance(source, _MAPPINGS):
@@ -124,14 +127,36 @@ def _field_misfits(
     assert isinstance(source, _OBJECTS)
     assert isinstance(target, _OBJECTS)
     offered = {field.encode_name: field for field in source.fields}
+    may_lack = isinstance(source, types.TypedDictType)
     for wanted in target.fields:
         below = f"{path}.{wanted.encode_name}"
-        field = offered.get(wanted.encode_name)
+        field = offered.pop(wanted.encode_name, None)
         if field is not None:
+            if wanted.required and may_lack and not field.required:
+                yield f"{below}: the provider's {source.cls.__name__} may lack it"
             yield from _misfits(field.type, wanted.type, below, seen)
         elif wanted.required:
             hint = did_you_mean(wanted.encode_name, list(offered))
             yield f"{below}: the provider's {source.cls.__name__} has no such field{hint}"
+    if isinstance(target, types.StructType) and target.forbid_unknown_fields and offered:
+        yield f"{path}: {target.cls.__name__} forbids unknown fields, such as {min(offered)!r}"
+
+
+def _tuple_misfits(
+    source: types.Type, target: types.Type, path: str, seen: frozenset[tuple[object, object]]
+) -> Iterator[str]:
+    given, taken = _item_types(source), _item_types(target)
+    if len(given) != len(taken):
+        yield f"{path}: {len(given)} items do not fit {len(taken)}"
+        return
+    for index, (mine, theirs) in enumerate(zip(given, taken, strict=True)):
+        yield from _misfits(mine, theirs, f"{path}[{index}]", seen)
+
+
+def _item_types(described: types.Type) -> Sequence[types.Type]:
+    if isinstance(described, types.NamedTupleType):
+        return [field.type for field in described.fields]
+    return described.item_types if isinstance(described, types.TupleType) else ()
 
 
 def _scalar_fits(source: types.Type, target: types.Type) -> bool:
@@ -162,7 +187,7 @@ def _word(described: types.Type) -> str:
         return " | ".join(_word(member) for member in described.types)
     if isinstance(described, _ARRAYS):
         return f"{_plain(described)}[{_word(described.item_type)}]"
-    if isinstance(described, (*_OBJECTS, types.EnumType, types.CustomType)):
+    if isinstance(described, (*_OBJECTS, types.NamedTupleType, types.EnumType, types.CustomType)):
         return described.cls.__name__
     return _plain(described)
 
