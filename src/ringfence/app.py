@@ -26,7 +26,7 @@ from ringfence.config import Config, KernelLimits
 from ringfence.control import ControlServer, claim_folder
 from ringfence.errors import Finding, StartRefused
 from ringfence.kernel import boot as kernel
-from ringfence.kernel import guard, loader
+from ringfence.kernel import guard, loader, source
 from ringfence.kernel.bind import within
 from ringfence.kernel.call import Gate, Opener, opener
 from ringfence.kernel.context import Budget, Context, Principal
@@ -358,11 +358,13 @@ def check(root: Path) -> list[Finding]:
         StartRefused: There is no application at `root`, or its configuration is wrong.
     """
     wires = Wires(load(root, {}))
-    sources = loader.read_sources(loader.discover(wires.root))
-    territory = loader.claim(wires.name, sources)
+    library = source.library(wires.root)
+    sources = loader.read_sources(loader.discover(wires.root), library)
+    territory = loader.claim(wires.name, sources, library)
     try:
         limit = wires.limits.import_timeout
         modules = loader.import_features(sources, territory, limit)
+        library.keep()
         manifest = kernel.declare(modules, wires)
         return kernel.findings(manifest, modules, wires)
     finally:

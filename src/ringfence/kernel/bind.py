@@ -5,9 +5,8 @@ matter to who may hold whom. A name whose plugin is quarantined has an entry tha
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
-
-from msgspec import Struct, field
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 from ringfence.errors import PluginQuarantined, RingfenceError
 from ringfence.kernel.call import Gate, Opener, opener
@@ -24,15 +23,21 @@ from ringfence.kernel.views import bind, plain_view
 UNKNOWN = Signature((), None)  # of a name whose plugin did not load
 
 
-class Seat(Struct, eq=False):
+@dataclass(eq=False)
+class Seat:
     """One plugin's place in the running application."""
 
     facts: PluginFacts
     bulkhead: Bulkhead
-    share: Share
+    threads: int
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])  # by method
     fields: dict[str, object] = field(default_factory=dict[str, object])
     instance: object = None
+
+    @cached_property
+    def share(self) -> Share:
+        """Its part of the thread pool; most plugins never ask for it."""
+        return Share(self.facts.id, self.threads)
 
     def refuse(self, refusal: Refusal | None) -> None:
         for entry in self.entries.values():
@@ -40,12 +45,28 @@ class Seat(Struct, eq=False):
 
 
 class BoundEndpoint:
-    """One declared operation, ready to be called by an ingress."""
+    """One declared operation, ready to be called by an ingress; its way in is made when first
+    asked for."""
 
-    def __init__(self, declared: Declared, operation: str, open_: Opener) -> None:
+    __slots__ = ("_budget", "_entry", "_gate", "_open", "declared")
+
+    def __init__(self, gate: Gate, entry: Entry, declared: Declared, budget: Budget) -> None:
         self.declared = declared
-        self.operation = operation
-        self.open = open_
+        self._gate = gate
+        self._entry = entry
+        self._budget = budget
+        self._open: Opener | None = None
+
+    @property
+    def operation(self) -> str:
+        return self._entry.operation
+
+    @property
+    def open(self) -> Opener:
+        if self._open is None:
+            label = self.declared.declaration.label
+            self._open = opener(self._gate, self._entry, self._budget, label)
+        return self._open
 
 
 def quarantine_refusal(plugin: str, reason: str = "") -> Refusal:
@@ -68,7 +89,7 @@ async def _no_handler(*args: object) -> object:
 
 def seat(facts: PluginFacts, gate: Gate, concurrency: int, threads: int) -> Seat:
     """Give a plugin its entries; they refuse until it has started."""
-    place = Seat(facts, Bulkhead(facts.id, concurrency, concurrency), Share(facts.id, threads))
+    place = Seat(facts, Bulkhead(facts.id, concurrency, concurrency), threads)
     for offer in facts.offers:
         entry = Entry(
             operation=operation_of(facts, offer),
@@ -105,7 +126,7 @@ def put_absent(manifest: Manifest, gate: Gate) -> None:
     for lost in manifest.quarantined:
         refusal = quarantine_refusal(lost.id)
         for word, name in lost.names:
-            if word == "service" and name not in gate.registry.names():
+            if word == "service" and gate.registry.find(name) is None:
                 gate.registry.put(
                     name,
                     Entry(
@@ -130,8 +151,8 @@ def service_field(
         lost: Plugins of the service's domain whose file could not be parsed: one of them may
             have provided it.
     """
-    if need.service in gate.registry.names():
-        entry = gate.registry.get(need.service)
+    entry = gate.registry.find(need.service)
+    if entry is not None:
         if entry.declared is not None:
             make = fused_view if fused else plain_view
             return make(gate, entry, bind(need, entry), need.field)
@@ -150,15 +171,17 @@ def endpoints(
 ) -> Mapping[str, list[BoundEndpoint]]:
     """Return, for each tool, the operations that its ingress serves."""
     found: dict[str, list[BoundEndpoint]] = {}
+    budgets: dict[str, Budget] = {}
     for place in seats:
         for offer in place.facts.offers:
             entry = place.entries[offer.method]
             for declared in offer.declared:
                 tool = declared.declaration.tool
                 if tool:
-                    budget = within(budget_for(tool), entry.budget)
-                    way_in = opener(gate, entry, budget, declared.declaration.label)
-                    bound = BoundEndpoint(declared, entry.operation, way_in)
+                    if tool not in budgets:
+                        budgets[tool] = budget_for(tool)
+                    budget = within(budgets[tool], entry.budget)
+                    bound = BoundEndpoint(gate, entry, declared, budget)
                     found.setdefault(tool, []).append(bound)
     return found
 

@@ -16,7 +16,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from ringfence.errors import BootError, Finding, RingfenceError, StartRefused, ToolUnavailable
-from ringfence.kernel import guard, loader
+from ringfence.kernel import guard, loader, source
 from ringfence.kernel.bind import (
     Seat,
     endpoints,
@@ -50,8 +50,9 @@ async def start(app: "Wiring") -> "Running":
     """Bring an application up, or raise BootError with everything that is wrong with it."""
     async with AsyncExitStack() as undo:
         discovered = loader.discover(app.root)  # the files of every domain
-        sources = loader.read_sources(discovered)  # what they say, without running any
-        modules = import_features(sources, app, undo)  # guarded, each within its deadline
+        library = source.library(app.root)
+        sources = loader.read_sources(discovered, library)  # what they say, running none
+        modules = import_features(sources, library, app, undo)  # guarded, each within its deadline
         manifest = declare(modules, app)  # what every plugin needs and offers
         verified = check(manifest, modules, app)  # all findings at once, or none
         equipped = await start_tools(verified, app, undo)  # what is down starts as dead
@@ -148,11 +149,15 @@ class Running(Struct, eq=False):
         await self.undo.aclose()
 
 
-def import_features(sources: loader.Sources, app: Wiring, undo: AsyncExitStack) -> loader.Modules:
+def import_features(
+    sources: loader.Sources, library: source.Library, app: Wiring, undo: AsyncExitStack
+) -> loader.Modules:
     """Import every feature under the guard, as a new generation of the application."""
-    territory = loader.claim(app.name, sources)
+    territory = loader.claim(app.name, sources, library)
     undo.callback(guard.remove, territory)
-    return loader.import_features(sources, territory, app.limits.import_timeout)
+    modules = loader.import_features(sources, territory, app.limits.import_timeout)
+    library.keep()
+    return modules
 
 
 def declare(modules: loader.Modules, app: Wiring) -> Manifest:
@@ -167,14 +172,14 @@ def declare(modules: loader.Modules, app: Wiring) -> Manifest:
         for value in vars(module).values():
             if isinstance(value, type) and "__ringfence_tool__" in vars(value):
                 app.know(value)
-        source = modules.sources.by_feature[feature.id]
-        place = Place(feature.id, feature.domain, feature.file, source.lines)
+        written = modules.sources.by_feature[feature.id]
+        place = Place(feature.id, feature.domain, feature.file, written.lines)
         facts, wrong = read_plugin(module, place, frozenset(app.request_values))
         findings += wrong
         if facts is not None and not wrong:
             plugins.append(facts)
         else:
-            lost = Quarantined(feature.id, feature.domain, feature.file, wrong[0], source.names)
+            lost = Quarantined(feature.id, feature.domain, feature.file, wrong[0], written.names)
             quarantined.append(lost)
     return Manifest(app.name, plugins, quarantined, sorted(set(findings)))
 
@@ -318,7 +323,8 @@ def _set_handlers(place: Seat, equipped: Equipped, app: Wiring) -> None:
                 tool, operation = app.request_values[value.type]
                 scopes[value.parameter] = _scope(place, value.parameter, tool, operation)
         entry = place.entries[offer.method]
-        entry.handler = compose(offer, place.instance, scopes, app.pool, place.share)
+        share = None if offer.is_async else place.share
+        entry.handler = compose(offer, place.instance, scopes, app.pool, share)
 
 
 def _scope(place: Seat, parameter: str, tool: str, operation: str) -> Scope:
@@ -347,10 +353,13 @@ async def start_plugins(built: Built, app: Wiring, undo: AsyncExitStack) -> Buil
     for place in built.seats:
         if place.instance is None:
             continue
-        undo.push_async_callback(_stop_plugin, place, app)
-        error = await run_hook(
-            app.gate, app.pool, place.share, place.instance, "start", limits.start_timeout
-        )
+        if hasattr(place.instance, "stop"):
+            undo.push_async_callback(_stop_plugin, place, app)
+        error = None
+        if hasattr(place.instance, "start"):
+            error = await run_hook(
+                app.gate, app.pool, place.share, place.instance, "start", limits.start_timeout
+            )
         if error is None:
             place.refuse(None)
         else:

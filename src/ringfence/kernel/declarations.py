@@ -167,10 +167,12 @@ class _Reading:
 
     def offers(self) -> Iterator[Offer]:
         """Yield every decorated method, its own and inherited."""
-        for name in dir(self.cls):
-            function = inspect.getattr_static(self.cls, name)
+        attributes: dict[str, object] = {}
+        for base in reversed(self.cls.__mro__):
+            attributes |= vars(base)
+        for name, function in attributes.items():
             marks: tuple[Declaration, ...] = getattr(function, "__ringfence__", ())
-            if marks:
+            if marks and inspect.isfunction(function):
                 offer = self._offer(name, function, tuple(reversed(marks)))
                 if offer is not None:
                     yield offer

@@ -159,12 +159,15 @@ def fused_view(gate: Gate, entry: Entry, view: View, name: str) -> Callable[...,
     """Return the callable that a consumer's field called `name` is given; as `plain_view`."""
     made = _maker(_shape(entry, view, named=False))(entry, gate, view)
     assert isinstance(made, types.FunctionType)
-    code = made.__code__
-    named = code.replace(
-        co_varnames=(*view.names, *code.co_varnames[len(view.names) :]), co_name=name
-    )
+    code = _named_code(made.__code__, view.names, name)
     defaults = tuple(default for default in view.defaults if default is not REQUIRED)
-    return types.FunctionType(named, made.__globals__, name, defaults, made.__closure__)
+    return types.FunctionType(code, made.__globals__, name, defaults, made.__closure__)
+
+
+@functools.lru_cache(maxsize=1024)
+def _named_code(code: types.CodeType, names: tuple[str, ...], name: str) -> types.CodeType:
+    """Give the parameters of a shape's code the names of one view; those of like views share it."""
+    return code.replace(co_varnames=(*names, *code.co_varnames[len(names) :]), co_name=name)
 
 
 _SCOPE: dict[str, object] = {

@@ -21,7 +21,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ringfence.errors import Finding
-from ringfence.kernel.source import Source, absolute, read_source
+from ringfence.kernel.source import Library, Source, absolute
 
 TOPS = ("domains", "lib", "tools")
 
@@ -48,6 +48,7 @@ class Territory(Struct, eq=False):
 
     root: Path
     prefix: str  # `shop@1`
+    library: Library
     residents: dict[str, Resident]  # by path, as code objects carry it
     offers: Mapping[str, Sequence[str]]  # domain → its services, for the error's next step
 
@@ -107,8 +108,9 @@ def static_findings(
 class _Loader(importlib.abc.InspectLoader):
     """Runs a resident's checked code under its territory's name."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, library: Library) -> None:
         self.path = path
+        self.library = library
 
     def is_package(self, fullname: str) -> bool:
         return False
@@ -117,10 +119,7 @@ class _Loader(importlib.abc.InspectLoader):
         return self.path.read_text("utf-8")
 
     def get_code(self, fullname: str) -> types.CodeType:
-        source = read_source(self.path)
-        if source.error:
-            raise SyntaxError(source.error, (str(self.path), source.error_line, None, None))
-        return source.executable()
+        return self.library.code(self.path)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -151,7 +150,9 @@ class _Finder(importlib.abc.MetaPathFinder):
         if not file.is_file():
             return None
         self.admit(territory, file, name)
-        return importlib.util.spec_from_file_location(fullname, file, loader=_Loader(file))
+        return importlib.util.spec_from_file_location(
+            fullname, file, loader=_Loader(file, territory.library)
+        )
 
     def admit(self, territory: Territory, file: Path, name: str) -> None:
         territory.admit(file, name)

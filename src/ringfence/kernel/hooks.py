@@ -20,10 +20,8 @@ LEFT_BEHIND_S = 0.5  # what a cancelled hook gets to end
 async def run_hook(
     gate: Gate, pool: Pool, share: Share, instance: object, name: str, timeout_s: float
 ) -> BaseException | None:
-    """Run a plugin's lifecycle method, if it has it, in a root context of its own."""
-    hook = getattr(instance, name, None)
-    if hook is None:
-        return None
+    """Run a plugin's lifecycle method in a root context of its own; return what it raised."""
+    hook = getattr(instance, name)
     operation = f"{share.plugin}.{name}"
     ctx = open_root(gate, operation, share.plugin, Budget(wall_s=timeout_s))
 

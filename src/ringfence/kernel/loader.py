@@ -22,7 +22,7 @@ from msgspec import Struct
 from ringfence.errors import DeadlineExceeded, Finding
 from ringfence.kernel import guard
 from ringfence.kernel.manifest import Quarantined
-from ringfence.kernel.source import Source, read_source
+from ringfence.kernel.source import Library, Source
 
 T = TypeVar("T")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -134,9 +134,9 @@ def _acceptable(path: Path, root: Path, place: str, findings: list[Finding]) -> 
     return True
 
 
-def read_sources(discovered: Discovered) -> Sources:
+def read_sources(discovered: Discovered, library: Library) -> Sources:
     """Read every feature's file, and the helpers beside it, without running anything."""
-    by_feature = {f.id: read_source(f.path) for f in discovered.features}
+    by_feature = {f.id: library.read(f.path) for f in discovered.features}
     read = Sources(discovered, by_feature, (), ())
     offers = {domain: read.services_of(domain) for domain in discovered.domains}
     findings = list(discovered.findings)
@@ -151,7 +151,7 @@ def read_sources(discovered: Discovered) -> Sources:
             )
     for path, module in _helpers(discovered):
         file = str(path.relative_to(discovered.root))
-        findings += guard.static_findings(read_source(path), module, file, offers)
+        findings += guard.static_findings(library.read(path), module, file, offers)
     return Sources(discovered, by_feature, findings, quarantined)
 
 
@@ -174,11 +174,11 @@ def _helpers(discovered: Discovered) -> Iterator[tuple[Path, str]]:
                 yield path, ".".join(relative.parts)
 
 
-def claim(app: str, sources: Sources) -> guard.Territory:
+def claim(app: str, sources: Sources, library: Library) -> guard.Territory:
     """Install the guard for a new generation of the application's modules."""
     root = sources.discovered.root
     offers = {d: sources.services_of(d) for d in sources.discovered.domains}
-    territory = guard.Territory(root, f"{app}@{next(_instances)}", {}, offers)
+    territory = guard.Territory(root, f"{app}@{next(_instances)}", library, {}, offers)
     guard.install(territory)
     return territory
 

@@ -25,7 +25,7 @@ def compose(
     instance: object,
     scopes: Mapping[str, Scope],
     pool: Pool,
-    share: Share,
+    share: Share | None,
 ) -> Handler:
     """Return the handler of one operation: called with its arguments in order, awaited.
 
@@ -34,12 +34,12 @@ def compose(
         instance: The plugin.
         scopes: For each parameter that a tool fills in, what yields its value.
         pool: Where a `def` runs.
-        share: Its plugin's part of that.
+        share: Its plugin's part of that; None for an `async def`, which needs none.
     """
     method: Callable[..., object] = _positional(offer, getattr(instance, offer.method))
     simple = [v for v in offer.request_values if v.parameter not in scopes]
     scoped = [v.parameter for v in offer.request_values if v.parameter in scopes]
-    if not offer.is_async:
+    if share is not None:
         return _threaded(method, simple, {n: scopes[n] for n in scoped}, pool, share)
     handler = cast(Handler, method)
     if simple:
@@ -51,6 +51,9 @@ def compose(
 
 def _positional(offer: Offer, method: Callable[..., object]) -> Callable[..., object]:
     """Let keyword-only parameters be passed in order, as all others are."""
+    code = getattr(offer.function, "__code__", None)
+    if code is not None and not code.co_kwonlyargcount:
+        return method
     names = [p.name for p in offer.signature.parameters]
     by_keyword = inspect.Parameter.KEYWORD_ONLY
     kinds = inspect.signature(method).parameters

@@ -40,6 +40,9 @@ class Registry:
     def put(self, name: str, entry: Entry) -> None:
         self._entries[name] = entry
 
+    def find(self, name: str) -> Entry | None:
+        return self._entries.get(name)
+
     def get(self, name: str) -> Entry:
         """Return the entry called `name`; raises NoSuchService, with the nearest name."""
         entry = self._entries.get(name)

@@ -1,8 +1,8 @@
 """The static read of one file: its code, its imports, and the names that its decorators declare.
 
-Reading runs nothing. The result is kept beside Python's own cache, keyed by path, size, time of
-change and kernel version, so that a warm start neither parses nor compiles. Where the disk is
-read-only the cache is skipped.
+Reading runs nothing. A `Library` keeps what it has read of an application in one file, by path,
+size and time of change, so that a warm start neither parses nor compiles. Where the disk is
+read-only it keeps nothing.
 """
 
 import ast
@@ -11,13 +11,13 @@ import marshal
 import os
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-_FORMAT = 1  # raise it when what a Source holds changes
+_FORMAT = 2  # raise it when what a Source holds changes
 _TAG = f"{sys.implementation.cache_tag}.ringfence-{_FORMAT}"
 
 
@@ -33,7 +33,6 @@ class Source(Struct, frozen=True):
 
     path: str
     stamp: tuple[int, int]  # time of change in nanoseconds, size in bytes
-    code: bytes = b""
     imports: tuple[ImportSite, ...] = ()
     names: tuple[tuple[str, str], ...] = ()  # decorator and its first argument
     requires: tuple[str, ...] = ()
@@ -41,44 +40,79 @@ class Source(Struct, frozen=True):
     error: str = ""
     error_line: int = 1
 
-    def executable(self) -> types.CodeType:
-        code = marshal.loads(self.code)  # noqa: S302 - our own cache, as trusted as a .pyc
+
+class Volume(Struct, frozen=True):
+    """A source and its compiled code, as the cache keeps them."""
+
+    source: Source
+    code: bytes
+
+
+class Library:
+    """The sources of one application, from its cache where that is current.
+
+    Args:
+        cache: The file that they are kept in.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._known = _kept(cache)
+        self._fresh = False
+
+    def read(self, path: Path) -> Source:
+        """Return what the file at `path` says."""
+        return self._volume(path).source
+
+    def code(self, path: Path) -> types.CodeType:
+        """Return the compiled file; raises SyntaxError where it cannot be parsed."""
+        volume = self._volume(path)
+        if volume.source.error:
+            place = (str(path), volume.source.error_line, None, None)
+            raise SyntaxError(volume.source.error, place)
+        code = marshal.loads(volume.code)  # noqa: S302 - our own cache, as trusted as a .pyc
         assert isinstance(code, types.CodeType)
         return code
 
+    def _volume(self, path: Path) -> Volume:
+        status = path.stat()
+        stamp = (status.st_mtime_ns, status.st_size)
+        known = self._known.get(str(path))
+        if known is not None and known.source.stamp == stamp:
+            return known
+        self._fresh = True
+        volume = self._known[str(path)] = parse(path, stamp)
+        return volume
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Source)
+    def keep(self) -> None:
+        """Write what is new to the cache, and forget all of it: the application runs."""
+        known, self._known = self._known, {}
+        if self._fresh:
+            content = msgspec.msgpack.encode([v for v in known.values() if not v.source.error])
+            partial = self._cache.with_name(f"{self._cache.name}.{os.getpid()}")
+            try:
+                self._cache.parent.mkdir(mode=0o700, exist_ok=True)
+                partial.write_bytes(content)
+                partial.replace(self._cache)
+            except OSError:
+                pass  # a read-only disk: the next start reads the files again
+        self._fresh = False
 
 
-def read_source(path: Path) -> Source:
-    """Return what the file at `path` says, from the cache where it is current."""
-    status = path.stat()
-    stamp = (status.st_mtime_ns, status.st_size)
-    cache = path.parent / "__pycache__" / f"{path.stem}.{_TAG}"
+def _kept(cache: Path) -> dict[str, Volume]:
     try:
-        kept = _decoder.decode(cache.read_bytes())
-        if kept.stamp == stamp and kept.path == str(path):
-            return kept
+        volumes = msgspec.msgpack.decode(cache.read_bytes(), type=list[Volume])
     except (OSError, msgspec.DecodeError):
-        pass  # absent, unreadable or of another version: read it again
-    fresh = parse(path, stamp)
-    if not fresh.error:
-        _keep(cache, _encoder.encode(fresh))
-    return fresh
+        return {}  # absent, unreadable or of another version: the files are read again
+    return {volume.source.path: volume for volume in volumes}
 
 
-def _keep(cache: Path, content: bytes) -> None:
-    partial = cache.with_name(f"{cache.name}.{os.getpid()}")
-    try:
-        cache.parent.mkdir(exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(cache)
-    except OSError:
-        pass  # a read-only disk: the next start reads the file again
+def library(root: Path) -> Library:
+    """Return the library of the application in the folder `root`."""
+    return Library(root / ".ringfence" / f"sources.{_TAG}")
 
 
-def parse(path: Path, stamp: tuple[int, int]) -> Source:
+def parse(path: Path, stamp: tuple[int, int]) -> Volume:
     """Read a file anew: parse, compile, and walk its tree once."""
     try:
         content = path.read_bytes()
@@ -87,22 +121,18 @@ def parse(path: Path, stamp: tuple[int, int]) -> Source:
     except (SyntaxError, ValueError, OSError, RecursionError) as error:
         line = (error.lineno if isinstance(error, SyntaxError) else 1) or 1
         said = error.msg if isinstance(error, SyntaxError) else str(error)
-        return Source(str(path), stamp, error=f"{type(error).__name__}: {said}", error_line=line)
+        said = f"{type(error).__name__}: {said}"
+        return Volume(Source(str(path), stamp, error=said, error_line=line), b"")
     names: list[tuple[str, str]] = []
     requires: list[str] = []
     lines: dict[str, int] = {}
     for cls in tree.body:
         if isinstance(cls, ast.ClassDef):
             _read_class(cls, names, requires, lines)
-    return Source(
-        str(path),
-        stamp,
-        marshal.dumps(code),
-        tuple(_imports(tree)),
-        tuple(names),
-        tuple(requires),
-        lines,
+    source = Source(
+        str(path), stamp, tuple(_imports(tree.body)), tuple(names), tuple(requires), lines
     )
+    return Volume(source, marshal.dumps(code))
 
 
 def _read_class(
@@ -134,8 +164,10 @@ def _marks(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> list[
     return found
 
 
-def _imports(tree: ast.Module) -> Iterator[ImportSite]:
-    for node in ast.walk(tree):
+def _imports(statements: Sequence[ast.stmt]) -> Iterator[ImportSite]:
+    """Yield every import in a list of statements and the blocks inside them; expressions, which
+    are most of a tree, hold none."""
+    for node in statements:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield ImportSite(alias.name, node.lineno)
@@ -144,6 +176,16 @@ def _imports(tree: ast.Module) -> Iterator[ImportSite]:
             for alias in node.names:
                 dot = "" if stem.endswith(".") or not stem else "."
                 yield ImportSite(f"{stem}{dot}{alias.name}", node.lineno)
+        else:
+            for block in _blocks(node):
+                yield from _imports(block)
+
+
+def _blocks(node: ast.stmt) -> Iterator[Sequence[ast.stmt]]:
+    for name in ("body", "orelse", "finalbody"):
+        yield getattr(node, name, ())
+    for inner in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+        yield inner.body
 
 
 def absolute(name: str, package: str) -> str:
