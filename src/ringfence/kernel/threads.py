@@ -28,6 +28,8 @@ CALM_TICK_S = 0.02  # while jobs only run: how often the loop gives up the inter
 YIELD_S = 0.00005  # for how long it does
 TURN_JOBS = 64  # how many jobs a worker runs before another plugin's share has its turn
 CLOSE_S = 1.0  # how long an abandoned job's open managers get to roll back
+# In a task these end the event loop, or the task in another's name; on a worker they are a bug.
+STEERING = (SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration, asyncio.CancelledError)
 
 Manager = AbstractAsyncContextManager[object]
 Request = Callable[[list[Manager]], Awaitable[object]]
@@ -173,6 +175,10 @@ class Pool:
         share.turns += count
         self._active[share] = None
         self._ready.extend([share] * count)
+        self._rouse(count)
+
+    def _rouse(self, count: int) -> None:
+        """Let so many workers look for turns: idle ones, then new ones up to the pool's size."""
         with self._lock:
             woken = min(count, self._idle)
             self._idle -= woken
@@ -254,7 +260,10 @@ class Pool:
         self._mail.append(item)
         if not self._signalled:
             self._signalled = True
-            self.loop.call_soon_threadsafe(self._read_mail)
+            try:
+                self.loop.call_soon_threadsafe(self._read_mail)
+            except RuntimeError:  # the loop has closed: a thread that was left behind has ended
+                pass
 
     # ---- on the loop's thread again
 
@@ -296,8 +305,10 @@ class Pool:
             job.requests.put_nowait(None)
         if job.future.done():
             return
-        if isinstance(outcome.error, StopIteration):
-            job.future.set_exception(RuntimeError("the handler raised StopIteration"))
+        if isinstance(outcome.error, STEERING):
+            error = RuntimeError(f"the handler raised {type(outcome.error).__name__}")
+            error.__cause__ = outcome.error
+            job.future.set_exception(error)
         elif outcome.error is not None:
             job.future.set_exception(outcome.error)
         else:
@@ -312,6 +323,7 @@ class Pool:
                 self._live -= 1
         if job.written_off:
             self.written_off += 1
+            self._rouse(len(self._ready))
         if job.servant is not None:
             job.servant.cancel()
             await asyncio.wait([job.servant], timeout=CLOSE_S)

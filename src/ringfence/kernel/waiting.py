@@ -7,7 +7,7 @@ thread runs the `def` work that its own await caused.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Awaitable, Generator, Iterator
+from collections.abc import AsyncIterable, Awaitable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from queue import SimpleQueue
 from typing import TypeVar, cast, overload
@@ -45,7 +45,11 @@ def wait(
         DeadlineExceeded: The call that this thread works for has ended.
     """
     if isinstance(wanted, Awaitable):
-        return cast(T, _ask(lambda _: wanted))
+        try:
+            return cast(T, _ask(lambda _: wanted))
+        finally:
+            if isinstance(wanted, Coroutine):
+                wanted.close()  # one that was refused was never started
     if isinstance(wanted, AbstractAsyncContextManager):
         return _entered(wanted)
     return _iterate(wanted)
