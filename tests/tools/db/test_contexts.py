@@ -1,196 +1,207 @@
-"""Inside the kernel, a transaction is known by the context that it is the inside of."""
+"""In a running application, a transaction is known by the context that it is the inside of."""
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NoReturn, cast
 
 import pytest
 
 from ringfence.errors import TransactionHeld
-from ringfence.kernel.call import Gate, open_root
-from ringfence.kernel.context import Budget, Context, current
-from ringfence.kernel.proxy import ToolState
-from ringfence.kernel.proxy import handle as proxied
-from ringfence.kernel.registry import Entry, Registry
-from ringfence.kernel.threads import Pool, Share
-from ringfence.kernel.waiting import serve, wait
-from ringfence.tools.db import Database, WrongTask
-from ringfence.tools.db.drivers.sqlite import Driver
-
-from .support import RealClock, handle, make, migrations, running
+from ringfence.testing import TestApplication, boot
+from ringfence.tools.db import WrongTask
 
 pytestmark = pytest.mark.anyio
 
+NOTE = "CREATE TABLE note (id INTEGER PRIMARY KEY);"
+BILLING = '''"""Charge."""
+
+from ringfence import Plugin, service
+from ringfence.tools.db import Database
+
+
+class Charge(Plugin):
+    db: Database
+
+    @service("billing.charge")
+    async def charge(self) -> None:
+        """Charge."""
+        await self.db.execute("INSERT INTO bill DEFAULT VALUES")
+'''
+ORDERS = '''"""Try what a transaction allows."""
+
+import asyncio
+from typing import Protocol
+
+from ringfence import Context, Plugin, requires, service, wait
+from ringfence.tools.db import Database, Transaction
+
 INSERT = "INSERT INTO note (id) VALUES ($1)"
 COUNT = "SELECT count(*) FROM note"
-ORDERS = "orders.place_order"
-Handles = Callable[..., Database]
 
 
-def no_calls(gate: Gate, entry: Entry) -> NoReturn:
-    raise AssertionError("these tests call no service")
+@requires("billing.charge")
+class Charge(Protocol):
+    async def __call__(self) -> None: ...
 
 
-@pytest.fixture
-def gate() -> Gate:
-    return Gate(RealClock(), Registry(), Budget(), deque(), no_calls)
+class Place(Plugin):
+    db: Database
+    archive: Database
+    charge: Charge
 
+    @service("orders.nest")
+    async def nest(self, deepest: int, fails: int) -> None:
+        """Nest savepoints; the deepest raises, and `fails` levels let it through."""
+        await self.level(1, deepest, deepest - fails)
 
-@pytest.fixture
-def context(gate: Gate) -> Iterator[Context]:
-    """The context of a handler that is running."""
-    root = open_root(gate, "orders.place", ORDERS, Budget())
-    token = current.set(root)
-    yield root
-    current.reset(token)
-
-
-@pytest.fixture
-async def driver(tmp_path: Path) -> AsyncIterator[Driver]:
-    migrations(tmp_path, {"orders": "CREATE TABLE note (id INTEGER PRIMARY KEY)"})
-    async with running(make(tmp_path)) as started:
-        yield started
-
-
-@pytest.fixture
-async def archive(tmp_path: Path) -> AsyncIterator[Driver]:
-    path = tmp_path / "domains" / "orders" / "migrations" / "archive"
-    path.mkdir(parents=True)
-    (path / "20260101000000_note.sql").write_text("CREATE TABLE note (id INTEGER PRIMARY KEY)")
-    async with running(make(tmp_path, "archive")) as started:
-        yield started
-
-
-def through(gate: Gate, driver: Driver, plugin: str = ORDERS, instance: str = "db") -> Database:
-    """Return a plugin's handle as the kernel makes it."""
-    inner = handle(driver, plugin, instance)
-    return cast(Database, proxied(Database, inner, ToolState(instance), gate, plugin))
-
-
-async def test_the_block_has_a_context_that_holds_it(
-    gate: Gate, context: Context, driver: Driver
-) -> None:
-    """From its begin to its end, however it ends; a savepoint has one below it."""
-    db = through(gate, driver)
-
-    async def fail() -> None:
-        async with db.transaction():
-            inside = current.get()
-            assert inside is not None
-            outer = inside.held
-            assert outer is not None
-            assert outer.holder == ORDERS
-            async with db.transaction() as tx:
-                below = current.get()
-                assert below is not None
-                assert below.parent is inside
-                assert below.held is not None
-                await tx.execute(INSERT, 1)
-            assert [below.held, inside.held] == [None, outer]
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        await fail()
-    assert current.get() is context
-    assert context.held is None
-    assert [span.held for span in gate.spans] == [None, None]
-    async with db.transaction() as tx:
-        await tx.execute(INSERT, 2)
-    assert await db.fetch_value("SELECT id FROM note", into=int) == 2
-
-
-async def test_savepoints_nest_as_deep_as_wanted(
-    gate: Gate, context: Context, driver: Driver
-) -> None:
-    """Each is undone by itself, with what is inside it."""
-    db = through(gate, driver)
-
-    async def nest(depth: int) -> None:
-        async with db.transaction() as tx:
+    async def level(self, depth: int, deepest: int, keep: int) -> None:
+        async with self.db.transaction() as tx:
             await tx.execute(INSERT, depth)
-            if depth == 6:
+            if depth == deepest:
                 raise KeyError
             try:
-                await nest(depth + 1)
+                await self.level(depth + 1, deepest, keep)
             except KeyError:
-                if depth > 3:
+                if depth > keep:
                     raise
 
-    await nest(1)
-    rows = await db.fetch_all("SELECT id FROM note ORDER BY id")
-    assert [row["id"] for row in rows] == [1, 2, 3]
+    @service("orders.branch")
+    async def branch(self, how: str) -> int:
+        """Use the database from a task that was started inside a transaction."""
+        async with self.db.transaction() as tx:
+            await tx.execute(INSERT, 1)
+            if how == "transaction":
+                await asyncio.gather(self.level(2, 9, 9))
+            elif how == "execute":
+                await asyncio.gather(self.db.execute(INSERT, 2))
+            elif how == "tx":
+                await asyncio.gather(tx.execute(INSERT, 2))
+            return (await asyncio.gather(self.db.fetch_value(COUNT, into=int)))[0]
+
+    @service("orders.elsewhere")
+    async def elsewhere(self, how: str) -> int:
+        """Use something else inside a transaction."""
+        async with self.db.transaction() as tx:
+            await tx.execute(INSERT, 1)
+            if how == "service":
+                await self.charge()
+            elif how == "transaction":
+                async with self.archive.transaction():
+                    pass
+            elif how == "execute":
+                await self.archive.execute(INSERT, 1)
+            return await self.archive.fetch_value(COUNT, into=int)
+
+    @service("orders.given")
+    async def given(self, id: int, tx: Transaction) -> None:
+        """Run inside a transaction from the start; a negative id fails after its write."""
+        await tx.execute(INSERT, id)
+        async with self.db.transaction() as inner:
+            await inner.execute(INSERT, id + 1)
+        if id < 0:
+            raise KeyError
+
+    @service("orders.thread")
+    def thread(self, id: int, tx: Transaction) -> int:
+        """Do the same from a worker thread."""
+        wait(tx.execute(INSERT, id))
+        with wait(self.db.transaction()) as inner:
+            wait(inner.execute(INSERT, id + 1))
+        if id < 0:
+            raise KeyError
+        return wait(tx.fetch_value(COUNT, into=int))
+
+    @service("orders.spawned")
+    async def spawned(self, ctx: Context) -> None:
+        """Start background work inside a transaction; it writes when that is over."""
+        async with self.db.transaction() as tx:
+            await tx.execute(INSERT, 1)
+            ctx.spawn(self.later())
+            await asyncio.sleep(0)
+
+    async def later(self) -> None:
+        async with self.db.transaction() as tx:
+            await tx.execute(INSERT, 2)
+
+    @service("orders.ids")
+    async def ids(self) -> list[int]:
+        """List what is there."""
+        return [int(str(row["id"])) for row in await self.db.fetch_all("SELECT id FROM note")]
+'''
 
 
-async def test_a_task_started_inside_may_only_read_the_last_commit(
-    gate: Gate, context: Context, driver: Driver
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[TestApplication]:
+    files = {
+        "orders/place.py": ORDERS,
+        "billing/charge.py": BILLING,
+        "orders/migrations/20260101000000_note.sql": NOTE,
+        "orders/migrations/archive/20260101000000_note.sql": NOTE,
+        "billing/migrations/20260101000000_bill.sql": "CREATE TABLE bill (id INTEGER PRIMARY KEY);",
+    }
+    for name, text in files.items():
+        path = tmp_path / "domains" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    archive = {"tool": "db", "path": str(tmp_path / "archive.db")}
+    async with boot(tmp_path, strict=True, overrides={"tools": {"archive": archive}}) as started:
+        yield started
+
+
+async def ids(app: TestApplication) -> object:
+    """What is in the table, after all that."""
+    return await app.call("orders.ids")
+
+
+@pytest.mark.parametrize("deepest,fails,kept", [(3, 2, [1]), (6, 3, [1, 2, 3]), (2, 1, [1])])
+async def test_savepoints_nest(
+    app: TestApplication, deepest: int, fails: int, kept: list[int]
 ) -> None:
-    """Anything else would wait for a transaction that waits for it."""
-    db = through(gate, driver)
-
-    async def open_one() -> None:
-        async with db.transaction():
-            pass
-
-    async def seen() -> int:
-        return await db.fetch_value(COUNT, into=int)
-
-    async with db.transaction() as tx:
-        await tx.execute(INSERT, 1)
-        with pytest.raises(TransactionHeld, match="from another task"):
-            await asyncio.gather(open_one())
-        with pytest.raises(TransactionHeld):
-            await asyncio.gather(db.execute(INSERT, 2))
-        with pytest.raises(WrongTask):
-            await asyncio.gather(tx.execute(INSERT, 2))
-        assert await asyncio.create_task(seen()) == 0
-        await tx.execute(INSERT, 3)
-    assert await db.fetch_value(COUNT, into=int) == 2
+    """Each is undone by itself, with what is inside it."""
+    await app.call("orders.nest", deepest=deepest, fails=fails)
+    assert await ids(app) == kept
 
 
-async def test_another_plugin_and_another_database_are_refused(
-    gate: Gate, context: Context, driver: Driver, archive: Driver
+@pytest.mark.parametrize(
+    "how,error", [("transaction", TransactionHeld), ("execute", TransactionHeld), ("tx", WrongTask)]
+)
+async def test_a_task_started_inside_does_not_take_part(
+    app: TestApplication, how: str, error: type[Exception]
 ) -> None:
-    """Both are named; reading the other database is no harm."""
-    db = through(gate, driver)
-    other = through(gate, driver, "billing.charge")
-    old = through(gate, archive, instance="archive")
-
-    async def enter(database: Database) -> None:
-        async with database.transaction():
-            pass
-
-    async with db.transaction() as tx:
-        with pytest.raises(TransactionHeld, match=r"billing\.charge .* orders\.place_order"):
-            await enter(other)
-        with pytest.raises(TransactionHeld, match="on another database"):
-            await enter(old)
-        with pytest.raises(TransactionHeld):
-            await old.execute(INSERT, 1)
-        assert await old.fetch_value(COUNT, into=int) == 0
-        await tx.execute(INSERT, 1)
-    await enter(other)
-    await enter(old)
-    assert await db.fetch_value(COUNT, into=int) == 1
+    """It would wait for a transaction that waits for it."""
+    with pytest.raises(error):
+        await app.call("orders.branch", how=how)
+    assert await ids(app) == []
+    await app.call("orders.given", id=1)
 
 
-async def test_a_def_handler_uses_it_from_its_thread(
-    gate: Gate, context: Context, driver: Driver
-) -> None:
-    """Each wait may use what an earlier one opened, savepoints included."""
-    db = through(gate, driver)
-    pool = Pool(2, serve)
+async def test_a_task_started_inside_reads_the_last_commit(app: TestApplication) -> None:
+    """Reading waits for nobody."""
+    assert await app.call("orders.branch", how="read") == 0
+    assert await ids(app) == [1]
 
-    def place() -> int:
-        with wait(db.transaction()) as tx:
-            wait(tx.execute(INSERT, 1))
-            with wait(db.transaction()) as inner:
-                wait(inner.execute(INSERT, 2))
-            return wait(tx.fetch_value(COUNT, into=int))
 
-    try:
-        assert await pool.run(Share(ORDERS, 2), place, ()) == 2
-    finally:
-        await pool.stop()
-    assert await db.fetch_value(COUNT, into=int) == 2
+@pytest.mark.parametrize("how", ["service", "transaction", "execute"])
+async def test_inside_there_is_only_that_database(app: TestApplication, how: str) -> None:
+    """No service, and no write to another database; the holder is named."""
+    with pytest.raises(TransactionHeld, match=r"orders\.place"):
+        await app.call("orders.elsewhere", how=how)
+    assert await ids(app) == []
+    assert await app.call("orders.elsewhere", how="read") == 0
+    await app.call("billing.charge")
+
+
+@pytest.mark.parametrize("name", ["orders.given", "orders.thread"])
+async def test_a_handler_may_be_given_one(app: TestApplication, name: str) -> None:
+    """Committed on return, rolled back on error, in the event loop and on a thread."""
+    with pytest.raises(Exception, match="unexpectedly"):
+        await app.call(name, id=-5)
+    assert await ids(app) == []
+    await app.call(name, id=5)
+    assert await ids(app) == [5, 6]
+
+
+async def test_background_work_is_outside(app: TestApplication) -> None:
+    """What was spawned inside waits for its turn like anybody."""
+    await app.call("orders.spawned")
+    await app.call("orders.given", id=7)  # comes after it, for turns are in order
+    assert await ids(app) == [1, 2, 7, 8]

@@ -258,10 +258,10 @@ async def test_a_read_that_is_thrown_away_takes_no_reader_along(db: Database) ->
     assert list(await asyncio.gather(*found)) == [300000 - n for n in range(3)]
 
 
-async def test_a_statement_that_is_slow_once_leaves_the_event_loop_for_good(
+async def test_a_statement_that_turns_out_slow_leaves_the_event_loop(
     db: Database,
 ) -> None:
-    """It had proved short; after one slow run it runs on a thread, where the loop stays free."""
+    """It had proved short; after a slow run it runs on a thread, where the loop stays free."""
     sql = LONG.replace("i > $1", "i > 0").replace("300000", "$1")
     for _ in range(3):
         assert await db.fetch_value(sql, 10, into=int) == 10

@@ -90,8 +90,8 @@ _TRANSACTIONAL = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "
 class Statement(Struct, eq=False):
     """A statement, prepared.
 
-    `text` is the driver's text; `shown` is the author's, shortened, for errors. `pace` is the one
-    field that changes: the driver learns it by running the statement.
+    `text` is the driver's text; `shown` is the author's, shortened, for errors. The last
+    three change: the driver learns them by running the statement.
     """
 
     text: str
@@ -100,6 +100,8 @@ class Statement(Struct, eq=False):
     parameters: int
     common: bool  # opens with WITH: drivers cannot always count its changes by themselves
     pace: Pace = Pace.UNPROVEN
+    runs: int = 0  # on the event loop
+    slow_runs: int = 0  # of these, such as took its processor's time
 
     def expect(self, params: tuple[object, ...]) -> None:
         """Raise QueryError unless there is a value for each parameter, and none besides."""

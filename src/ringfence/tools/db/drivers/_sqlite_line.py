@@ -2,7 +2,7 @@
 
 Owns the pragmas of a connection, the translation of parameters and of SQLite's errors, and the
 measuring that decides where a statement runs: on a thread until it has proved short there, on the
-event loop from then on, until one run shows that it costs more than SHORT_S. Called by
+event loop from then on, until it proves to cost more than SHORT_S. Called by
 `_sqlite_writer.py`, `_sqlite_readers.py` and `_sqlite_file.py`.
 """
 
@@ -34,6 +34,8 @@ from ringfence.tools.db.sql import CACHED_STATEMENTS, Kind, Pace, Statement
 
 # What an event loop may be kept from its other work by one statement.
 SHORT_S = 0.001
+# A statement that keeps the loop longer in one of so many runs stays away from it for good.
+SELDOM = 1000
 
 _NATIVE = frozenset({int, str, bytes, bool, type(None)})
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -121,10 +123,7 @@ class Inline:
     def run(
         self, line: sqlite3.Connection, statement: Statement, values: tuple[object, ...]
     ) -> Answer:
-        """Run a statement here and now; one that is slow is never run here again.
-
-        One that waited, for the disk or for a processor, goes once more through a thread.
-        """
+        """Run a statement here and now; after a slow run, the next one is on a thread."""
         busy = thread_time()
         started = perf_counter()
         try:
@@ -132,9 +131,16 @@ class Inline:
         finally:
             took = perf_counter() - started
             self._spent += took
+            statement.runs += 1
             if took > SHORT_S:
-                slow = thread_time() - busy > SHORT_S
-                statement.pace = Pace.SLOW if slow else Pace.UNPROVEN
+                self._judge(statement, thread_time() - busy > SHORT_S)
+
+    def _judge(self, statement: Statement, worked: bool) -> None:
+        """Decide after a run that kept the loop. Waiting for the disk or a processor may be over
+        next time, and one slow run may have been a garbage collection; two are the statement's."""
+        statement.slow_runs += worked
+        often = statement.slow_runs > 1 and statement.slow_runs * SELDOM > statement.runs
+        statement.pace = Pace.SLOW if often else Pace.UNPROVEN
 
     def due(self) -> bool:
         """Whether the event loop should get a turn now; asking starts the count again."""
