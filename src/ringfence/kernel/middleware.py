@@ -50,20 +50,22 @@ def compose(
 
 
 def _positional(offer: Offer, method: Callable[..., object]) -> Callable[..., object]:
-    """Let keyword-only parameters be passed in order, as all others are."""
+    """Let parameters be passed in order that are keyword-only, or that follow a request value."""
     code = getattr(offer.function, "__code__", None)
-    if code is not None and not code.co_kwonlyargcount:
+    names = tuple(p.name for p in offer.signature.parameters)
+    if code is not None and code.co_varnames[1 : code.co_argcount][: len(names)] == names:
         return method
-    names = [p.name for p in offer.signature.parameters]
-    by_keyword = inspect.Parameter.KEYWORD_ONLY
     kinds = inspect.signature(method).parameters
-    keyword_only = [n for n in names if kinds[n].kind is by_keyword]
-    if not keyword_only:
-        return method
-    first = len(names) - len(keyword_only)
+    in_order = [n == t for n, t in zip(names, kinds, strict=False)]
+    by_keyword = inspect.Parameter.KEYWORD_ONLY
+    first = next(
+        (i for i, n in enumerate(names) if not in_order[i] or kinds[n].kind is by_keyword),
+        len(names),
+    )
+    named = names[first:]
 
     def call(*args: object, **values: object) -> object:
-        return method(*args[:first], **dict(zip(keyword_only, args[first:], strict=True)), **values)
+        return method(*args[:first], **dict(zip(named, args[first:], strict=True)), **values)
 
     return call
 
