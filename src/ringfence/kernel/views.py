@@ -59,9 +59,11 @@ def bind(need: ServiceNeed, entry: Entry) -> View:
     answer = _answer(offered, result)
     picked = answer in ("one", "several") and isinstance(result, type)
     names = [f.name for f in fields(result)] if picked else []  # type: ignore[arg-type]
+    # Required ones first, as in any Python function; a view's keywords may come in any order.
+    sent = sorted(need.view.parameters, key=lambda p: p.default is not REQUIRED)
     return _view(
         entry,
-        need.view.parameters,
+        sent,
         answer=answer,
         answer_class=_class(result),
         pick=attrgetter(*names) if names else _as_it_is,
