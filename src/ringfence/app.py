@@ -5,14 +5,15 @@ whoever embeds an application; the kernel decides in what order things happen, t
 """
 
 import asyncio
+import gc
 import importlib
 import os
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
@@ -347,8 +348,21 @@ async def boot(config: Config, *, strict: bool = False, state: Path | None = Non
     """
     wires = Wires(config, strict=strict, state=state)
     scope_tasks(asyncio.get_running_loop())
-    wires.running = await kernel.start(wires)
+    with _no_collection():
+        wires.running = await kernel.start(wires)
     return Application(wires, wires.running)
+
+
+@contextmanager
+def _no_collection() -> Generator[None]:
+    """Pause the garbage collector: a start makes much that stays, and next to nothing that goes."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def check(root: Path) -> list[Finding]:
@@ -404,6 +418,7 @@ async def serve(
         control = ControlServer(application, root, claim=claim)
         await control.start()
         undo.push_async_callback(control.stop)
+        gc.freeze()  # what the start made stays: no collection has to look at it again
         signals = _Signals(application.stop_limit_s)
         for line in _greeting(application):
             announce(line)

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct, defstruct
 
-from ringfence.kernel.contract import constrained, describe, misfits, view_misfits
+from ringfence.kernel.contract import describe, misfits, view_misfits
 from ringfence.kernel.payload import conform
 from ringfence.kernel.ports import Parameter, Signature
 
@@ -273,21 +273,3 @@ def test_every_misfit_of_a_view_is_listed() -> None:
 def test_a_view_that_reads_nothing_fits_every_result() -> None:
     """`-> None` in a view means that the answer is of no interest."""
     assert view_misfits(signature(None), signature(Stock)) == []
-
-
-@pytest.mark.parametrize(
-    "hint, checked",
-    [
-        (int, False),
-        (str, False),
-        (bool, False),
-        (Annotated[int, Meta(gt=0)], True),
-        (Annotated[str, Meta(min_length=1)], True),
-        (list[int], True),
-    ],
-)
-def test_values_are_checked_beside_their_class_where_it_does_not_say_all(
-    hint: object, checked: bool
-) -> None:
-    """A plain scalar is known by its class; a constraint, or what is inside a list, is not."""
-    assert constrained(hint) is checked

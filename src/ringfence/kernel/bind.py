@@ -6,7 +6,7 @@ matter to who may hold whom. A name whose plugin is quarantined has an entry tha
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 
 from ringfence.errors import PluginQuarantined, RingfenceError
 from ringfence.kernel.call import Gate, Opener, opener
@@ -23,7 +23,7 @@ from ringfence.kernel.views import bind, plain_view
 UNKNOWN = Signature((), None)  # of a name whose plugin did not load
 
 
-@dataclass(eq=False)
+@dataclass(slots=True, eq=False)
 class Seat:
     """One plugin's place in the running application."""
 
@@ -33,11 +33,14 @@ class Seat:
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])  # by method
     fields: dict[str, object] = field(default_factory=dict[str, object])
     instance: object = None
+    taken: Share | None = None
 
-    @cached_property
+    @property
     def share(self) -> Share:
-        """Its part of the thread pool; most plugins never ask for it."""
-        return Share(self.facts.id, self.threads)
+        """Its part of the thread pool, made when first asked for: most plugins never do."""
+        if self.taken is None:
+            self.taken = Share(self.facts.id, self.threads)
+        return self.taken
 
     def refuse(self, refusal: Refusal | None) -> None:
         for entry in self.entries.values():

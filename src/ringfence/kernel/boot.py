@@ -38,6 +38,7 @@ from ringfence.kernel.manifest import (
     ToolNeed,
 )
 from ringfence.kernel.middleware import Scope, compose
+from ringfence.kernel.payload import forget_descriptions
 from ringfence.kernel.ports import Driver, Facts, Grant, Ingress, StaticName, ToolSpec
 from ringfence.kernel.proxy import ToolState, handle
 from ringfence.kernel.threads import Pool
@@ -59,6 +60,7 @@ async def start(app: "Wiring") -> "Running":
         built = build_plugins(equipped, app)  # fields filled in, constructors called
         started = await start_plugins(built, app, undo)  # providers before their consumers
         running = await open_ingress(started, app, undo)  # last of all, work comes in
+        forget_descriptions()
         running.undo = undo.pop_all()
         return running
     raise AssertionError("unreachable: the block above returns or raises")

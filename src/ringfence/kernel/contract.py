@@ -8,9 +8,8 @@ Constraints (`Meta(gt=0)`) are not compared: they are checked on each value at t
 from collections.abc import Iterator, Sequence
 
 from msgspec import inspect as types
-from msgspec import structs
 
-from ringfence.kernel.payload import did_you_mean, members
+from ringfence.kernel.payload import describe, did_you_mean, members
 from ringfence.kernel.ports import REQUIRED, Parameter, Signature
 
 _OBJECTS = (types.StructType, types.DataclassType, types.TypedDictType)
@@ -23,11 +22,6 @@ _ARRAYS = (
     types.CollectionType,
 )
 _MAPPINGS = (types.DictType, types.FrozenDictType)
-
-
-def describe(hint: object) -> types.Type:
-    """Return msgspec's description of a type hint; raises TypeError for what it cannot read."""
-    return types.AnyType() if hint is object else types.type_info(hint)
 
 
 def view_misfits(view: Signature, offer: Signature) -> list[str]:
@@ -194,11 +188,3 @@ def _word(described: types.Type) -> str:
 
 def _plain(described: types.Type) -> str:
     return type(described).__name__.removesuffix("Type").lower()
-
-
-def constrained(hint: object) -> bool:
-    """Say whether values of `hint` need a check beside their class (`Meta(gt=0)`)."""
-    described = describe(hint)
-    if not isinstance(described, types.IntType | types.FloatType | types.StrType):
-        return not isinstance(described, types.BoolType | types.NoneType)
-    return any(value is not None for value in structs.asdict(described).values())

@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from ringfence.errors import AppError, Finding
 from ringfence.kernel.context import Context, Principal
-from ringfence.kernel.contract import describe
 from ringfence.kernel.manifest import (
     Need,
     Offer,
@@ -23,6 +22,7 @@ from ringfence.kernel.manifest import (
     SettingsNeed,
     ToolNeed,
 )
+from ringfence.kernel.payload import describe
 from ringfence.kernel.plugin import Plugin, field_names
 from ringfence.kernel.ports import REQUIRED, Declaration, Declared, Parameter, Signature
 

@@ -21,9 +21,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ringfence.errors import Finding
-from ringfence.kernel.source import Library, Source, absolute
-
-TOPS = ("domains", "lib", "tools")
+from ringfence.kernel.source import TOPS, Library, Source, absolute
 
 
 class ForbiddenImport(ImportError):

@@ -6,6 +6,7 @@ more; a payload that fails is read again, field by field, so that the answer lis
 
 import dataclasses
 import difflib
+import functools
 import re
 import types
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from typing import (
 from uuid import UUID
 
 from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import inspect as types_of
 from msgspec.structs import fields as struct_fields
 
 from ringfence.errors import Fault, Invalid
@@ -77,6 +79,27 @@ def to_plain(value: object) -> object:
     """Return `value` as dicts, lists and scalars."""
     plain: object = to_builtins(value, builtin_types=_KEPT)
     return plain
+
+
+def describe(hint: object) -> types_of.Type:
+    """Return msgspec's description of a type hint; raises TypeError for what it cannot read.
+
+    While an application starts, each type is described once: see `forget_descriptions`.
+    """
+    try:
+        return _described(hint)
+    except TypeError:
+        return types_of.type_info(hint)  # a hint that cannot be hashed; or the error itself
+
+
+@functools.lru_cache(maxsize=64)
+def _described(hint: object) -> types_of.Type:
+    return types_of.AnyType() if hint is object else types_of.type_info(hint)
+
+
+def forget_descriptions() -> None:
+    """Let go of the described types: kept, they would hold every class of a stopped application."""
+    _described.cache_clear()
 
 
 def faults(value: object, hint: object, *, strict: bool = True) -> list[Fault]:

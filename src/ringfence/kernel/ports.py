@@ -18,6 +18,7 @@ from ringfence.kernel.context import Context as Context
 from ringfence.kernel.context import Hold as Hold
 from ringfence.kernel.context import Principal as Principal
 from ringfence.kernel.context import current as current
+from ringfence.kernel.payload import describe as describe
 from ringfence.kernel.payload import faults as faults
 
 C = TypeVar("C", bound=type)

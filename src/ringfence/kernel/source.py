@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-_FORMAT = 2  # raise it when what a Source holds changes
+TOPS = ("domains", "lib", "tools")  # the folders of an application that hold its modules
+_FORMAT = 3  # raise it when what a Source holds changes
 _TAG = f"{sys.implementation.cache_tag}.ringfence-{_FORMAT}"
 
 
@@ -33,19 +34,19 @@ class Source(Struct, frozen=True):
 
     path: str
     stamp: tuple[int, int]  # time of change in nanoseconds, size in bytes
-    imports: tuple[ImportSite, ...] = ()
+    imports: tuple[ImportSite, ...] = ()  # those that lead into the application
     names: tuple[tuple[str, str], ...] = ()  # decorator and its first argument
     requires: tuple[str, ...] = ()
-    lines: dict[str, int] = {}  # `Class`, `Class.method` and `Class.field` → line
+    lines: dict[str, int] = {}  # `Class`, and a plugin's `Class.method`, `Class.field` → line
     error: str = ""
     error_line: int = 1
 
 
 class Volume(Struct, frozen=True):
-    """A source and its compiled code, as the cache keeps them."""
+    """A source and its compiled code, as the cache keeps them: a view of the file's one buffer."""
 
     source: Source
-    code: bytes
+    code: Raw
 
 
 class Library:
@@ -70,7 +71,8 @@ class Library:
         if volume.source.error:
             place = (str(path), volume.source.error_line, None, None)
             raise SyntaxError(volume.source.error, place)
-        code = marshal.loads(volume.code)  # noqa: S302 - our own cache, as trusted as a .pyc
+        # Our own cache, as trusted as a .pyc.
+        code = marshal.loads(msgspec.msgpack.decode(volume.code, type=bytes))  # noqa: S302
         assert isinstance(code, types.CodeType)
         return code
 
@@ -122,7 +124,7 @@ def parse(path: Path, stamp: tuple[int, int]) -> Volume:
         line = (error.lineno if isinstance(error, SyntaxError) else 1) or 1
         said = error.msg if isinstance(error, SyntaxError) else str(error)
         said = f"{type(error).__name__}: {said}"
-        return Volume(Source(str(path), stamp, error=said, error_line=line), b"")
+        return Volume(Source(str(path), stamp, error=said, error_line=line), Raw())
     names: list[tuple[str, str]] = []
     requires: list[str] = []
     lines: dict[str, int] = {}
@@ -132,7 +134,7 @@ def parse(path: Path, stamp: tuple[int, int]) -> Volume:
     source = Source(
         str(path), stamp, tuple(_imports(tree.body)), tuple(names), tuple(requires), lines
     )
-    return Volume(source, marshal.dumps(code))
+    return Volume(source, Raw(msgspec.msgpack.encode(marshal.dumps(code))))
 
 
 def _read_class(
@@ -142,12 +144,15 @@ def _read_class(
     lines: dict[str, int],
 ) -> None:
     lines[cls.name] = cls.lineno
+    is_plugin = any(_last_word(base) == "Plugin" for base in cls.bases)
     requires += [name for word, name in _marks(cls) if word == "requires"]
     for item in cls.body:
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines[f"{cls.name}.{item.name}"] = item.lineno
-            names += _marks(item)
-        elif isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            marked = _marks(item)
+            names += marked
+            if marked or is_plugin:
+                lines[f"{cls.name}.{item.name}"] = item.lineno
+        elif is_plugin and isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
             lines[f"{cls.name}.{item.target.id}"] = item.lineno
 
 
@@ -156,12 +161,17 @@ def _marks(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> list[
     found: list[tuple[str, str]] = []
     for mark in node.decorator_list:
         if isinstance(mark, ast.Call) and mark.args and isinstance(mark.args[0], ast.Constant):
-            word = mark.func.attr if isinstance(mark.func, ast.Attribute) else None
-            if isinstance(mark.func, ast.Name):
-                word = mark.func.id
+            word = _last_word(mark.func)
             if word and isinstance(mark.args[0].value, str):
                 found.append((word, mark.args[0].value))
     return found
+
+
+def _last_word(node: ast.expr) -> str:
+    """Return `x` of `x` and of `a.b.x`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _imports(statements: Sequence[ast.stmt]) -> Iterator[ImportSite]:
@@ -170,10 +180,12 @@ def _imports(statements: Sequence[ast.stmt]) -> Iterator[ImportSite]:
     for node in statements:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield ImportSite(alias.name, node.lineno)
+                if alias.name.partition(".")[0] in TOPS:
+                    yield ImportSite(alias.name, node.lineno)
         elif isinstance(node, ast.ImportFrom):
             stem = "." * node.level + (node.module or "")
-            for alias in node.names:
+            inward = stem.startswith(".") or stem.partition(".")[0] in TOPS
+            for alias in node.names if inward else ():
                 dot = "" if stem.endswith(".") or not stem else "."
                 yield ImportSite(f"{stem}{dot}{alias.name}", node.lineno)
         else:

@@ -187,7 +187,7 @@ class Pool:
         for _ in range(woken):
             self._tokens.put(True)
         for _ in range(made):
-            thread = threading.Thread(target=self._work, name="ringfence-worker", daemon=True)
+            thread = threading.Thread(target=self._work, name="ringfence-handler", daemon=True)
             self._threads = [t for t in self._threads if t.is_alive()]
             self._threads.append(thread)
             thread.start()
@@ -289,12 +289,22 @@ class Pool:
             self._active.pop(share, None)
 
     def _forward(self, job: Job, request: Request) -> None:
+        if job.cancelled:
+            self._dismiss(job)
+            return
         if job.requests is None:
             job.requests = asyncio.Queue()
             variables = job.variables.copy()
             variables.run(running_job.set, job)
             job.servant = asyncio.Task(self._serve(job), loop=self.loop, context=variables)
+            # Not in the servant itself: one that is cancelled before its first step never runs.
+            job.servant.add_done_callback(lambda _: self._dismiss(job))
         job.requests.put_nowait(request)
+
+    def _dismiss(self, job: Job) -> None:
+        """Let a job's thread wait no longer: nobody serves it any more."""
+        if job.inbox is not None:
+            job.inbox.put(Outcome(error=out_of_time(job)))
 
     def _finish(self, job: Job, outcome: Outcome) -> None:
         self._outstanding -= 1

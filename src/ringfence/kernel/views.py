@@ -17,7 +17,7 @@ from msgspec.structs import fields
 from ringfence.errors import Fault, Invalid, PluginFailed
 from ringfence.kernel.call import Gate, NamedCall, open_root, plain_call
 from ringfence.kernel.context import Context, current
-from ringfence.kernel.contract import constrained, sole_struct
+from ringfence.kernel.contract import sole_struct
 from ringfence.kernel.manifest import ServiceNeed
 from ringfence.kernel.payload import conform, faults, is_class, to_plain
 from ringfence.kernel.ports import REQUIRED, Parameter
@@ -140,7 +140,7 @@ def _class(hint: object) -> type[object] | None:
 
 
 def _check(hint: object) -> Check:
-    return "class" if isinstance(hint, type) and not constrained(hint) else "convert"
+    return "class" if isinstance(hint, type) else "convert"
 
 
 def _answer(offered: object, wanted: object) -> Answer:

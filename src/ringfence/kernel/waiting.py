@@ -150,7 +150,6 @@ async def serve(job: Job) -> None:
     finally:
         while opened:
             await _close(opened.pop())
-        job.inbox.put(Outcome(error=out_of_time(job)))
 
 
 async def _outcome(job: Job, request: Request, opened: list[Manager]) -> Outcome:

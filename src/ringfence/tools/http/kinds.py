@@ -8,6 +8,8 @@ from enum import Enum
 
 from msgspec import Struct, inspect
 
+from ringfence.kernel.ports import describe
+
 _SCALARS = (
     inspect.StrType,
     inspect.IntType,
@@ -47,20 +49,20 @@ class QueryField(Struct, frozen=True):
 def kind_of(hint: object) -> Kind:
     """Say how HTTP carries values of a type."""
     try:
-        return _kind(inspect.type_info(hint))
+        return _kind(describe(hint))
     except (TypeError, NameError, NotImplementedError):
         return Kind.UNSUPPORTED
 
 
 def query_field(name: str, hint: object) -> QueryField:
     """Describe a parameter of kind SCALAR or REPEATED."""
-    info = inspect.type_info(hint)
+    info = describe(hint)
     return QueryField(name, _kind(info), _is_float(info))
 
 
 def query_fields(hint: object) -> list[QueryField]:
     """Describe the fields of a type of kind OBJECT."""
-    info = _bare(inspect.type_info(hint))
+    info = _bare(describe(hint))
     if not isinstance(info, _OBJECTS):
         return []
     return [QueryField(f.encode_name, _kind(f.type), _is_float(f.type)) for f in info.fields]
@@ -69,7 +71,7 @@ def query_fields(hint: object) -> list[QueryField]:
 def unserialisable(hint: object) -> str | None:
     """Return what of a type JSON cannot carry; None when it can be sent."""
     try:
-        info = inspect.type_info(hint)
+        info = describe(hint)
     except (TypeError, NameError, NotImplementedError) as error:
         return str(error)
     for part in _walk(info, set()):
