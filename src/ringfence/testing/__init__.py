@@ -8,21 +8,27 @@ Everything else is real: the same boot, the same kernel, the same drivers of the
 """
 
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ringfence.app import Application, load
 from ringfence.app import boot as boot_application
+from ringfence.config import ToolTable
 from ringfence.errors import Finding
 from ringfence.kernel.context import Principal
 from ringfence.kernel.manifest import Manifest
 from ringfence.kernel.ports import Grant, Health
 from ringfence.kernel.report import Span, Status
 from ringfence.testing.http import HttpClient
+from ringfence.testing.unit import context
 from ringfence.tools.clock.drivers.fake import Driver as FakeClock
+from ringfence.tools.http.drivers.memory import Driver as MemoryHttp
+from ringfence.tools.log.drivers.memory import Driver as MemoryLog
 
-__all__ = ["TestApplication", "boot"]
+__all__ = ["TestApplication", "boot", "context"]
 
 
 class TestApplication:
@@ -105,7 +111,10 @@ async def boot(
     """
     with tempfile.TemporaryDirectory(prefix="ringfence-") as folder:
         kept = Path(folder)
-        chosen = load(Path(path), _for_tests(kept, overrides or {}))
+        given = _tables(overrides or {})
+        config = load(Path(path), {**(overrides or {}), "tools": _for_tests(given)})
+        fitted = {n: _fitted(t, given.get(n, ()), kept) for n, t in config.tools.items()}
+        chosen = replace(config, tools=fitted)
         application = await boot_application(chosen, strict=strict, state=kept)
         try:
             yield TestApplication(application)
@@ -113,15 +122,33 @@ async def boot(
             await application.stop()
 
 
-def _for_tests(folder: Path, overrides: Mapping[str, object]) -> dict[str, object]:
-    tools: dict[str, object] = {
-        "db": {"path": str(folder / "test.db")},
+def _tables(overrides: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:
+    tools = overrides.get("tools", {})
+    assert isinstance(tools, Mapping)
+    return tools
+
+
+def _for_tests(given: Mapping[str, Mapping[str, object]]) -> dict[str, Mapping[str, object]]:
+    """Lay a test's own tables of tools over the stand-ins."""
+    tools: dict[str, Mapping[str, object]] = {
+        "db": {},
         "clock": {"driver": "fake"},
         "http": {"driver": "memory"},
         "log": {"driver": "memory"},
     }
-    given = overrides.get("tools", {})
-    assert isinstance(given, Mapping)
     for name, table in given.items():
-        tools[name] = {**tools.get(name, {}), **table}  # type: ignore[dict-item]
-    return {**overrides, "tools": tools}
+        tools[name] = {**tools.get(name, {}), **table}
+    return tools
+
+
+def _fitted(table: ToolTable, own: Collection[str], folder: Path) -> ToolTable:
+    """Give a database a file in the test's folder. Of a tool whose driver has a stand-in keep what
+    this one knows (of HTTP the limits, not the port), and the test's `own` options."""
+    options = dict(table.options)
+    if table.tool == "db" and table.driver in (None, "sqlite") and "path" not in own:
+        options["path"] = str(folder / f"{table.instance}.db")
+    for stand_in in (FakeClock, MemoryHttp, MemoryLog):
+        if stand_in.__module__ == f"ringfence.tools.{table.tool}.drivers.{table.driver}":
+            kept = {*own, *stand_in.Config.__struct_fields__}
+            options = {key: value for key, value in options.items() if key in kept}
+    return replace(table, options=options)
