@@ -13,6 +13,10 @@ class Line(Struct):
     quantity: Annotated[int, Meta(gt=0)]
 
 
+class Left(Struct):
+    available: int
+
+
 class Shortage(Conflict, code="inventory.shortage"):
     """Fewer pieces are available than should be held."""
 
@@ -33,10 +37,19 @@ class HoldStock(Plugin):
                 line.quantity,
             )
             if not taken:
-                raise Shortage(f"{line.sku}: fewer than {line.quantity} are available.")
+                raise Shortage(
+                    f"{line.sku}: {line.quantity} asked for, {await _left(line.sku, tx)} left."
+                )
             await tx.execute(
-                "INSERT INTO holds (order_id, sku, quantity) VALUES ($1, $2, $3)",
+                "INSERT INTO holds (order_id, sku, quantity) VALUES ($1, $2, $3)"
+                " ON CONFLICT (order_id, sku)"
+                " DO UPDATE SET quantity = quantity + excluded.quantity",
                 order_id,
                 line.sku,
                 line.quantity,
             )
+
+
+async def _left(sku: str, tx: Transaction) -> int:
+    stock = await tx.fetch_one("SELECT available FROM stock WHERE sku = $1", sku, into=Left)
+    return stock.available if stock else 0
