@@ -263,7 +263,7 @@ class Pool:
             try:
                 self.loop.call_soon_threadsafe(self._read_mail)
             except RuntimeError:  # the loop has closed: a thread that was left behind has ended
-                pass
+                return
 
     # ---- on the loop's thread again
 

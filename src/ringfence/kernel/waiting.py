@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, Awaitable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import TypeVar, cast, overload
 
@@ -17,6 +18,7 @@ from ringfence.kernel.threads import Ask, Job, Manager, Outcome, Request, out_of
 
 T = TypeVar("T")
 _log = logging.getLogger("ringfence.kernel")
+_driver: ContextVar[asyncio.Runner | None] = ContextVar("ringfence.driver", default=None)
 
 
 @overload
@@ -46,13 +48,19 @@ def wait(
     """
     if isinstance(wanted, Awaitable):
         try:
-            return cast(T, _ask(lambda _: wanted))
+            with _driven():
+                return cast(T, _ask(lambda _: wanted))
         finally:
-            if isinstance(wanted, Coroutine):
-                wanted.close()  # one that was refused was never started
+            _discard(wanted)
     if isinstance(wanted, AbstractAsyncContextManager):
         return _entered(wanted)
     return _iterate(wanted)
+
+
+def _discard(waited_for: object) -> None:
+    """Close a coroutine; one that was refused was never started."""
+    if isinstance(waited_for, Coroutine):
+        waited_for.close()
 
 
 @contextmanager
@@ -65,29 +73,31 @@ def _entered(manager: AbstractAsyncContextManager[T]) -> Generator[T]:
         return value
 
     async def leave(opened: list[Manager], error: BaseException | None) -> object:
-        opened.remove(kept)
+        opened[:] = [other for other in opened if other is not kept]
         kind = type(error) if error else None
         return await kept.__aexit__(kind, error, error.__traceback__ if error else None)
 
-    value = cast(T, _ask(enter))
-    try:
-        yield value
-    except BaseException as error:  # the manager decides, as in `async with`
-        raised = error
-        if not _ask(lambda opened: leave(opened, raised)):
-            raise
-    else:
-        _ask(lambda opened: leave(opened, None))
+    with _driven():
+        value = cast(T, _ask(enter))
+        try:
+            yield value
+        except BaseException as error:  # the manager decides, as in `async with`
+            raised = error
+            if not _ask(lambda opened: leave(opened, raised)):
+                raise
+        else:
+            _ask(lambda opened: leave(opened, None))
 
 
 def _iterate(source: AsyncIterable[T]) -> Iterator[T]:
     iterator = source.__aiter__()
-    while True:
-        try:
-            item = cast(T, _ask(lambda _: iterator.__anext__()))
-        except StopAsyncIteration:
-            return
-        yield item
+    with _driven():
+        while True:
+            try:
+                item = cast(T, _ask(lambda _: iterator.__anext__()))
+            except StopAsyncIteration:
+                return
+            yield item
 
 
 def _ask(request: Request) -> object:
@@ -112,15 +122,29 @@ def _ask(request: Request) -> object:
             job.pool.post(item)
 
 
+@contextmanager
+def _driven() -> Generator[None]:
+    """Outside the kernel, as in a unit test with fakes, drive all waits of a block on one loop."""
+    if running_job.get() is not None or _driver.get() is not None or _on_a_loop():
+        yield
+        return
+    with asyncio.Runner() as runner:
+        token = _driver.set(runner)
+        try:
+            yield
+        finally:
+            _driver.reset(token)
+
+
 def _alone(request: Request) -> object:
-    """Outside the kernel, as in a unit test with fakes: drive the awaitable here."""
-    if _on_a_loop():
+    runner = _driver.get()
+    if runner is None or _on_a_loop():
         raise _on_the_loop()
 
     async def run() -> object:
         return await request([])
 
-    return asyncio.run(run())
+    return runner.run(run())
 
 
 def _on_a_loop() -> bool:
