@@ -125,44 +125,45 @@ def _own_budget(offer: Offer) -> Budget | None:
 
 
 def put_absent(manifest: Manifest, gate: Gate) -> None:
-    """Register the services of plugins that did not load, so that calls to them are told why."""
-    for lost in manifest.quarantined:
-        refusal = quarantine_refusal(lost.id)
-        for word, name in lost.names:
-            if word == "service" and gate.registry.find(name) is None:
-                gate.registry.put(
-                    name,
-                    Entry(
-                        operation=name,
-                        plugin=lost.id,
-                        declared=None,
-                        signature=UNKNOWN,
-                        handler=_no_handler,
-                        bulkhead=Bulkhead(lost.id, 1, 1),
-                        refusal=refusal,
-                    ),
-                )
+    """Register the services of plugins that did not load, so that calls to them are told why.
+
+    A name that is needed and that no file declares counts as one of a file of its domain that
+    could not be parsed.
+    """
+    absent = [
+        (name, q) for q in manifest.quarantined for word, name in q.names if word == "service"
+    ]
+    unread = [q for q in manifest.quarantined if not q.parsed]
+    needed = (
+        sorted({name for plugin in manifest.plugins for name in plugin.grants}) if unread else ()
+    )
+    absent += [(name, q) for name in needed for q in unread if name.partition(".")[0] == q.domain]
+    for name, lost in absent:
+        if gate.registry.find(name) is None:
+            entry = Entry(
+                operation=name,
+                plugin=lost.id,
+                declared=None,
+                signature=UNKNOWN,
+                handler=_no_handler,
+                bulkhead=Bulkhead(lost.id, 1, 1),
+                refusal=quarantine_refusal(lost.id),
+            )
+            gate.registry.put(name, entry)
 
 
 def service_field(
-    gate: Gate, need: ServiceNeed, lost: Sequence[str], *, fused: bool
+    gate: Gate, need: ServiceNeed, *, fused: bool
 ) -> Callable[..., Awaitable[object]] | None:
     """Return what a field under `@requires` is given; None where it is optional and nobody
-    provides it.
-
-    Args:
-        lost: Plugins of the service's domain whose file could not be parsed: one of them may
-            have provided it.
-    """
+    provides it."""
     entry = gate.registry.find(need.service)
-    if entry is not None:
-        if entry.declared is not None:
-            make = fused_view if fused else plain_view
-            return make(gate, entry, bind(need, entry), need.field)
+    if entry is None:
+        return None
+    if entry.declared is None:
         return partial(_refused, entry.refusal or quarantine_refusal(entry.plugin))
-    if lost:
-        return partial(_refused, quarantine_refusal(", ".join(lost)))
-    return None
+    make = fused_view if fused else plain_view
+    return make(gate, entry, bind(need, entry), need.field)
 
 
 async def _refused(refusal: Refusal, *args: object, **named: object) -> object:

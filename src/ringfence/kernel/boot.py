@@ -294,10 +294,6 @@ def build_plugins(equipped: Equipped, app: Wiring) -> Built:
 def _fields(place: Seat, equipped: Equipped, app: Wiring) -> dict[str, object]:
     verified = equipped.verified
     facts = place.facts
-    unread = {
-        domain: [q.id for q in verified.manifest.quarantined if q.domain == domain and not q.parsed]
-        for domain in {q.domain for q in verified.manifest.quarantined}
-    }
     filled: dict[str, object] = {}
     for need in facts.needs:
         match need:
@@ -310,10 +306,7 @@ def _fields(place: Seat, equipped: Equipped, app: Wiring) -> dict[str, object]:
             case SettingsNeed():
                 filled[need.field] = verified.settings[need.settings]
             case ServiceNeed():
-                domain = need.service.partition(".")[0]
-                lost = unread.get(domain, ())
-                fused = app.limits.fused
-                filled[need.field] = service_field(app.gate, need, lost, fused=fused)
+                filled[need.field] = service_field(app.gate, need, fused=app.limits.fused)
     return filled
 
 
