@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from msgspec import Struct, field
 
-from ringfence.errors import NotGranted, PluginFailed, RingfenceError, TransactionHeld
+from ringfence.errors import Invalid, NotGranted, PluginFailed, RingfenceError, TransactionHeld
 from ringfence.kernel.context import (
     Budget,
     Context,
@@ -81,7 +81,13 @@ class Gate(Struct, eq=False):
         self, ctx: Context, name: str, payload: Mapping[str, object], into: type[T]
     ) -> T:
         """Serve `ctx.call(..., into=T)`."""
-        return read(await self.call(ctx, name, payload), into, f"answer of {name}")
+        answer = await self.call(ctx, name, payload)
+        try:
+            return read(answer, into, f"answer of {name}")
+        except Invalid as error:  # no fault of whoever sent the payload
+            raise PluginFailed(
+                f"it wants what is not answered: {error}", subject=ctx.operation
+            ) from None
 
     def spawn(
         self, ctx: Context, work: Coroutine[object, None, None], wall_s: float | None
