@@ -48,8 +48,7 @@ def wait(
     """
     if isinstance(wanted, Awaitable):
         try:
-            with _driven():
-                return cast(T, _ask(lambda _: wanted))
+            return cast(T, _ask(lambda _: wanted))
         finally:
             _discard(wanted)
     if isinstance(wanted, AbstractAsyncContextManager):
@@ -137,14 +136,14 @@ def _driven() -> Generator[None]:
 
 
 def _alone(request: Request) -> object:
-    runner = _driver.get()
-    if runner is None or _on_a_loop():
+    if _on_a_loop():
         raise _on_the_loop()
 
     async def run() -> object:
         return await request([])
 
-    return runner.run(run())
+    runner = _driver.get()
+    return asyncio.run(run()) if runner is None else runner.run(run())
 
 
 def _on_a_loop() -> bool:
