@@ -204,6 +204,7 @@ class Application:
         self._wires = wires
         self._running = running
         self._started_at = wires.clock.monotonic()
+        self._kept_spans: Sequence[Span] | None = None  # once it has stopped
         self._ways_in: dict[str, tuple[View, Opener]] = {}
 
     @property
@@ -219,6 +220,8 @@ class Application:
     @property
     def spans(self) -> Sequence[Span]:
         """The contexts that have ended, oldest first, as many as are kept."""
+        if self._kept_spans is not None:
+            return self._kept_spans
         return [self._span(ctx) for ctx in list(self._wires.gate.spans)]
 
     @property
@@ -291,7 +294,8 @@ class Application:
                 status = PluginStatus(place.facts.id, "serving", "")
                 plugins.setdefault(place.facts.domain, []).append(status)
         for gone in lost.values():
-            status = PluginStatus(gone.id, "quarantined", str(gone.finding))
+            where = f"{gone.finding.file}:{gone.finding.line}"  # the fix is told once, at the start
+            status = PluginStatus(gone.id, "quarantined", f"{where}: {gone.finding.message}")
             plugins.setdefault(gone.domain, []).append(status)
         return [
             DomainStatus(name, sorted(found, key=lambda p: p.id))
@@ -337,6 +341,8 @@ class Application:
         """Drain and stop: ingress first, tools last, each step within its deadline."""
         self._wires.stopping = True
         await self._running.stop()
+        self._kept_spans = self.spans
+        self._wires.gate.spans.clear()  # contexts refer to the gate, and must not keep it alive
 
 
 async def boot(config: Config, *, strict: bool = False, state: Path | None = None) -> Application:

@@ -190,6 +190,8 @@ def close(gate: Gate, ctx: Context) -> None:
     """End a context and record it as a span."""
     ctx.ended_at = gate.clock.monotonic()
     ctx.ending = None  # an exception holds frames, and frames hold plugins
+    if ctx.purse.owner is ctx:
+        ctx.purse.owner = None
     gate.spans.append(ctx)
 
 
@@ -246,7 +248,8 @@ def opener(gate: Gate, entry: Entry, budget: Budget, label: str) -> Opener:
         finally:
             set_current(None)
             bulkhead.free += 1
-            ctx.ending = None  # an exception holds frames, and frames hold plugins
+            ctx.ending = None  # as in `close`
+            purse.owner = None
             ctx.ended_at = now()
             record(ctx)
             if ctx.tasks:

@@ -1,8 +1,9 @@
 """The context: one node of the tree that all work runs in, and the span that is recorded of it.
 
-Every call, timer tick, hook and background task runs in a fork of its cause's context. A fork is
-one C-level allocation: identifiers are integers until somebody reads them, and nothing is formatted
-on the hot path. A context is recorded once, when its work ends.
+Every call, hook and background task runs in a fork of its cause's context. A fork is one C-level
+allocation that the garbage collector never looks at: closing a context breaks every circle that it
+is part of. Identifiers are integers until somebody reads them. A context is recorded once, when its
+work ends.
 
 Opened and closed by `call.py`; tool proxies learn through `current` who asks.
 """
@@ -57,7 +58,7 @@ class Budget(Struct, frozen=True):
     wall_s: float | None = None
 
 
-class Purse(Struct, eq=False):
+class Purse(Struct, eq=False, gc=False):
     """What is left of a budget; shared by the whole subtree of the context that it was set on."""
 
     calls: int
@@ -99,7 +100,7 @@ class Caller(Protocol):
     ) -> None: ...
 
 
-class Origin(Struct, frozen=True, eq=False):
+class Origin(Struct, frozen=True, eq=False, gc=False):
     """What a whole tree of contexts shares: its trace, who asked, and what came in."""
 
     caller: Caller
@@ -109,7 +110,7 @@ class Origin(Struct, frozen=True, eq=False):
     label: str = ""  # what came in from outside (`POST /orders`)
 
 
-class Context(Struct, eq=False):
+class Context(Struct, eq=False, gc=False):
     """Identity, cause, principal, deadline and budget of one piece of work.
 
     A handler that wants it takes a parameter `ctx: Context`.

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct, ValidationError
 
-from ringfence.kernel.call import Gate, NamedCall, failure_of, held_refusal, narrow
+from ringfence.kernel.call import Gate, NamedCall, close, failure_of, held_refusal, narrow
 from ringfence.kernel.context import Context, current, next_span
 from ringfence.kernel.limits import check_call
 from ringfence.kernel.ports import REQUIRED
@@ -59,8 +59,7 @@ def make(entry, gate, view):
         finally:
             current_set(parent)
             bulkhead.free += 1
-            ctx.ended_at = now()
-            record(ctx)
+            {close}
             if ctx.tasks:
                 await end_tasks(ctx)
         {answer}
@@ -115,6 +114,9 @@ def _maker(shape: Shape) -> Callable[..., Callable[..., Awaitable[object]]]:
         arrive="pass" if shape.named else "parent = current_get() or outside(gate, entry)",
         check=_indent(_check_text(shape, names), 8),
         run=_indent(run, 12),
+        close="close(gate, ctx)"
+        if shape.bounded
+        else "ctx.ended_at = now()\n            record(ctx)",
         answer=_indent(_ANSWERS[shape.answer], 8),
     )
     scope = dict(_SCOPE)
@@ -175,6 +177,7 @@ _SCOPE: dict[str, object] = {
     "ValidationError": ValidationError,
     "bounded": bounded,
     "check_call": check_call,
+    "close": close,
     "current_get": current.get,
     "current_set": current.set,
     "end_tasks": end_tasks,

@@ -106,7 +106,17 @@ class TurnOver(Struct, frozen=True, eq=False):
 
 
 Mail = Job | Ask | TurnOver
-running_job: ContextVar[Job | None] = ContextVar("ringfence.job", default=None)
+# On the loop: the job whose `wait` has caused what runs now.
+waiting_job: ContextVar[Job | None] = ContextVar("ringfence.waiting_job", default=None)
+
+
+class Here(threading.local):
+    """On a worker's thread: the job that it runs."""
+
+    job: Job | None = None
+
+
+here = Here()
 
 
 class Pool:
@@ -121,7 +131,7 @@ class Pool:
         self.size = size
         self.written_off = 0
         self._serve = serve
-        self._lock = threading.Lock()  # guards the next two, and a job's outcome
+        self._lock = threading.Lock()  # guards the next two, and `written_off` of jobs
         self._live = 0
         self._idle = 0
         self._outstanding = 0
@@ -151,7 +161,7 @@ class Pool:
             raise
 
     def _submit(self, job: Job) -> None:
-        host = running_job.get()
+        host = waiting_job.get()
         if host is not None and host.waiting and host.inbox is not None:
             job.host = host
             host.inbox.put(job)
@@ -245,14 +255,18 @@ class Pool:
     def execute(self, job: Job) -> None:
         """Run one job on this thread and hand its outcome to the loop."""
         outcome = Outcome()
+        host, here.job = here.job, job
         job.started = True  # before the question, so that `_abandon` misses no running job
         if not job.cancelled:
             try:
-                outcome = Outcome(job.variables.run(_invoke, job))
+                outcome = Outcome(job.variables.run(job.function, *job.args))
             except BaseException as error:  # the caller gets it, on the loop
                 outcome = Outcome(error=error)
-        with self._lock:
-            job.outcome = outcome
+        here.job = host
+        job.outcome = outcome
+        if job.cancelled:
+            with self._lock:  # `_abandon` may be about to write this thread off: let it decide
+                pass
         self.post(job)
 
     def post(self, item: Mail) -> None:
@@ -271,15 +285,16 @@ class Pool:
         self._signalled = False
         while self._mail:
             item = self._mail.popleft()
-            if isinstance(item, TurnOver):
+            if isinstance(item, Job):
+                if item.outcome is not None:
+                    self._finish(item, item.outcome)
+                else:
+                    item.host = None  # a guest whose host has stopped waiting
+                    self._enqueue(item)
+            elif isinstance(item, TurnOver):
                 self._end_turn(item.share)
-            elif isinstance(item, Ask):
-                self._forward(item.job, item.request)
-            elif item.outcome is not None:
-                self._finish(item, item.outcome)
             else:
-                item.host = None  # a guest whose host has stopped waiting
-                self._enqueue(item)
+                self._forward(item.job, item.request)
 
     def _end_turn(self, share: Share) -> None:
         share.turns -= 1
@@ -295,7 +310,7 @@ class Pool:
         if job.requests is None:
             job.requests = asyncio.Queue()
             variables = job.variables.copy()
-            variables.run(running_job.set, job)
+            variables.run(waiting_job.set, job)
             job.servant = asyncio.Task(self._serve(job), loop=self.loop, context=variables)
             # Not in the servant itself: one that is cancelled before its first step never runs.
             job.servant.add_done_callback(lambda _: self._dismiss(job))
@@ -342,11 +357,6 @@ class Pool:
         """Let the workers end. One that is busy is a daemon, and holds up nothing."""
         for _ in self._threads:
             self._tokens.put(False)
-
-
-def _invoke(job: Job) -> object:
-    running_job.set(job)
-    return job.function(*job.args)
 
 
 def out_of_time(job: Job) -> DeadlineExceeded:

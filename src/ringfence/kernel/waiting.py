@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import TypeVar, cast, overload
 
 from ringfence.errors import RingfenceError
-from ringfence.kernel.threads import Ask, Job, Manager, Outcome, Request, out_of_time, running_job
+from ringfence.kernel.threads import Ask, Job, Manager, Outcome, Request, here, out_of_time
 
 T = TypeVar("T")
 _log = logging.getLogger("ringfence.kernel")
@@ -101,7 +101,7 @@ def _iterate(source: AsyncIterable[T]) -> Iterator[T]:
 
 def _ask(request: Request) -> object:
     """Have the job's servant do `request`, and be useful meanwhile."""
-    job = running_job.get()
+    job = here.job
     if job is None:
         return _alone(request)
     if _on_a_loop():
@@ -124,7 +124,7 @@ def _ask(request: Request) -> object:
 @contextmanager
 def _driven() -> Generator[None]:
     """Outside the kernel, as in a unit test with fakes, drive all waits of a block on one loop."""
-    if running_job.get() is not None or _driver.get() is not None or _on_a_loop():
+    if here.job is not None or _driver.get() is not None or _on_a_loop():
         yield
         return
     with asyncio.Runner() as runner:
