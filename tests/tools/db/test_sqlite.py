@@ -314,6 +314,26 @@ async def test_many_short_statements_leave_the_loop_its_turns(db: Database) -> N
     assert writes.given > 3
 
 
+async def test_a_busy_loop_does_not_starve_the_threads(db: Database) -> None:
+    """Commits and slow reads get on beside a loop that always has something else to do."""
+    turns = 0
+
+    async def be_busy() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            sum(range(10_000))
+            await asyncio.sleep(0)
+
+    busy = asyncio.create_task(be_busy())
+    for _ in range(30):
+        await db.execute(INSERT, "a")
+    rows = await db.fetch_all("SELECT a.id FROM note AS a, note AS b")
+    busy.cancel()
+    assert len(rows) == 900
+    assert turns < 3000  # some hundreds; without care for it, some ten thousands
+
+
 async def test_a_slow_write_is_ended_by_its_cancellation(db: Database) -> None:
     """It is undone, and the next writer goes ahead."""
     endless = f"INSERT INTO note (body) {ENDLESS}"

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 
 from ringfence.errors import ToolError
-from ringfence.tools.db.contract import Busy
+from ringfence.tools.db.contract import Busy, StorageFailure
 from ringfence.tools.db.drivers._sqlite_line import (
     Inline,
     native,
@@ -193,11 +193,14 @@ class WriterSession:
         await job.wait()
 
     def _commit(self) -> None:
+        if not self.alive:
+            raise StorageFailure("the transaction was lost.", subject="db.transaction")
         try:
-            self._do("COMMIT")
-        except ToolError:
+            # Not execute("COMMIT"): this wants the interpreter's lock back once, not three times.
+            self._line.commit()
+        except sqlite3.Error as error:
             self._undo()
-            raise
+            raise translated(error, "db.transaction") from None
 
     def _undo(self) -> None:
         if self.alive:

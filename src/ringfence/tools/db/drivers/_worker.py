@@ -2,11 +2,16 @@
 
 `Worker.submit` returns a `Job`; `Job.wait` may be cancelled, which leaves the job running, and
 `Job.outcome` may not: it waits for the end, then passes the cancellation on. A worker is started
-by its first job. Called by the sqlite driver.
+by its first job.
+
+While a job does not get on, the event loop gives up the interpreter's lock for a moment in each
+millisecond: from a busy loop, a thread that wants it back after each step gets it once in five
+otherwise. Called by the sqlite driver.
 """
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
@@ -17,6 +22,11 @@ R = TypeVar("R")
 # How often a statement that does not stop is interrupted again: an interrupt that comes between
 # two steps is lost, and nothing tells.
 _AGAIN_S = 0.02
+# Measured: beside a saturated loop 500 commits a second instead of 10 to 80, and a read of 1,000
+# rows in 4 ms instead of seconds, for a twentieth of the loop's time while a thread starves.
+_TICK_S = 0.001
+_YIELD_S = 0.00005
+_STARVED = 3  # jobs between two ticks: a worker that does more is not short of the lock
 
 
 class Job(Generic[R]):
@@ -26,7 +36,7 @@ class Job(Generic[R]):
         self,
         call: Callable[[], R],
         loop: asyncio.AbstractEventLoop,
-        then: Callable[[], None] | None,
+        then: Callable[[], None],
     ) -> None:
         self.done = False
         self.dropped = False  # nobody wants it any more: not to be started
@@ -52,8 +62,7 @@ class Job(Generic[R]):
 
     def _finish(self) -> None:
         self.done = True
-        if self._then is not None:
-            self._then()
+        self._then()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -114,6 +123,9 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[Job[object] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._outstanding = 0
+        self._progress = 0  # jobs that ended since the last tick
+        self._ticking = False
 
     def submit(self, call: Callable[[], R], then: Callable[[], None] | None = None) -> Job[R]:
         """Have the thread run `call` after what it has been given before.
@@ -125,9 +137,28 @@ class Worker:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
-        job = Job(call, self._loop, then)
+        job = Job(call, self._loop, lambda: self._ended(then))
+        self._outstanding += 1
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(_TICK_S, self._tick)
         self._jobs.put(cast(Job[object], job))
         return job
+
+    def _ended(self, then: Callable[[], None] | None) -> None:
+        self._outstanding -= 1
+        self._progress += 1
+        if then is not None:
+            then()
+
+    def _tick(self) -> None:
+        if self._outstanding:
+            if self._progress < _STARVED:
+                time.sleep(_YIELD_S)
+            self._progress = 0
+            self._loop.call_later(_TICK_S, self._tick)
+        else:
+            self._ticking = False
 
     def end(self) -> None:
         """Let the thread end after its last job; it is a daemon, so it never holds an exit."""
