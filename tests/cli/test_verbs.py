@@ -300,7 +300,9 @@ async def test_trace_shows_where_it_failed(shop: Shop, capsys: pytest.CaptureFix
     out, _ = await said(capsys, "trace", "4")
     lines = out.splitlines()
     assert lines[1].startswith(f"orders{SHOWN}")
-    assert "2 queries" in lines[1]
+    assert "  2 queries  " in lines[1]
+    shop.spans = [msgspec.structs.replace(failed, queries=1)]
+    assert "  1 query  " in (await said(capsys, "trace", "4"))[0]
     assert lines[2] == f"  ↳ OutOfStock: none left{SHOWN}  (domains/orders/place_order.py:12)"
 
 

@@ -51,13 +51,12 @@ def _show(spans: Sequence[Span]) -> None:
         bar = _bar(offset_s, span.duration_s, total_s)
         label = _label(span, depth)
         label = label if len(label) <= width else label[: width - 1] + "…"
-        queries = f"  {span.queries} queries" if span.queries else ""
         say(
             label.ljust(width),
             "  ",
             (bar, "bad" if span.failure else "good"),
             f"  {_duration(span.duration_s):>8}",
-            (f"{queries}  {span.plugin}", "dim"),
+            (f"{_queries(span.queries)}  {span.plugin}", "dim"),
         )
         if span.failure:
             where = f"  ({span.failure.where})" if span.failure.where else ""
@@ -77,6 +76,10 @@ def _tree(spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:
         span, depth = waiting.pop()
         yield span, depth
         waiting += [(child, depth + 1) for child in below.get(span.span_id, [])]
+
+
+def _queries(count: int) -> str:
+    return f"  {count} {'query' if count == 1 else 'queries'}" if count else ""
 
 
 def _label(span: Span, depth: int) -> str:

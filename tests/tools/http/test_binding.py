@@ -184,6 +184,8 @@ async def test_a_struct_is_the_query_where_there_is_no_body(serve: Serve) -> Non
     assert set(faults(await client.get("/?limit=51&price=nan"))) == {
         *("query.q", "query.limit", "query.price"),
     }
+    wrong = faults(await client.get("/?q=a&limit=many"))
+    assert wrong == {"query.limit": "Expected `int`, got 'many'"}
 
 
 @pytest.mark.parametrize("kind", [Line, Frozen, Plain, Loose])

@@ -103,7 +103,8 @@ class FromWholeQuery(Struct, frozen=True):
             found += single.faults(request)
         hint = self.parameter.annotation
         for fault in faults(given, hint, strict=False):
-            found.append(Fault(_under("query", fault.path), fault.message))
+            message = _named(fault.message, given.get(fault.path.removeprefix("$.")))
+            found.append(Fault(_under("query", fault.path), message))
         return found
 
 

@@ -100,12 +100,16 @@ class App:
             raise Refused(414, "target_too_long", f"path and query exceed {limit} bytes")
         match self._table.find(method, raw_path):
             case None:
-                raise Refused(404, "no_such_route", "nothing is served at this path")
+                raise Refused(
+                    404,
+                    "no_such_route",
+                    "nothing is served at this path; GET /openapi.json lists what is",
+                )
             case Wrong(allow=allow):
                 raise Refused(
                     405,
                     "method_not_allowed",
-                    f"this path is served to {', '.join(allow)}",
+                    f"expected {', '.join(allow)} at this path, got {scope['method']}",
                     headers=((b"allow", ", ".join(allow).encode()),),
                 )
             case found:

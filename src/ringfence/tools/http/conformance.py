@@ -288,16 +288,18 @@ class HttpConformance:
         assert answered.body == '"a/b é"'.encode()
 
     async def test_a_path_that_nothing_serves_is_404(self, subject: Subject) -> None:
-        """It says so by its code."""
+        """It says so by its code, and where the paths are listed."""
         async with serving(subject) as site:
             answered = await site.get("/nowhere")
         assert (answered.status, answered.problem()["code"]) == (404, "no_such_route")
+        assert "/openapi.json" in str(answered.problem()["detail"])
 
     async def test_a_method_that_nothing_serves_is_405(self, subject: Subject) -> None:
         """The header Allow says which are served."""
         async with serving(subject) as site:
             answered = await site.get("/orders/1", "DELETE")
         assert (answered.status, answered.headers["allow"]) == (405, "GET, HEAD")
+        assert answered.problem()["detail"] == "expected GET, HEAD at this path, got DELETE"
 
     async def test_every_fault_of_a_request_is_listed(self, subject: Subject) -> None:
         """A body with three faults is answered with three."""
