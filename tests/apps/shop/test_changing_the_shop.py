@@ -68,6 +68,10 @@ async def test_a_broken_feature_leaves_the_others_serving(tmp_path: Path, broken
     async with boot(shop) as app:
         assert [finding.file for finding in app.findings] == ["domains/catalogue/add_product.py"]
         assert app.health.state == "degraded"
+        lost = [p for d in app.status.domains for p in d.plugins if p.state == "quarantined"]
+        assert [plugin.id for plugin in lost] == ["catalogue.add_product"]
+        assert lost[0].reason.startswith("domains/catalogue/add_product.py:")
+        assert "\n" not in lost[0].reason  # one line, where it stands in a table
         assert (await order(app, tea_assam=1)).status == 201
         assert (await app.http.get("/products")).status == 200
         assert (await app.http.get("/reports/sales")).status == 200

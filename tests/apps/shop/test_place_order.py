@@ -1,6 +1,6 @@
 """Placing an order, tested as a plain class with fakes: no kernel, no database."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -45,7 +45,7 @@ class FakeDatabase:
         return self.changed
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator["FakeDatabase"]:
+    async def transaction(self) -> AsyncGenerator["FakeDatabase", None]:
         yield self
 
 
