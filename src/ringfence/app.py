@@ -45,6 +45,7 @@ from ringfence.kernel.waiting import serve as serve_job
 from ringfence.settings import Settings
 
 BUILT_IN = ("clock", "db", "http", "log")
+PAGES = 5  # of an application's own, that a start shows as addresses to open
 ALWAYS = ("log", "http")  # beside the clock: an application can be looked at and says what it does
 
 
@@ -444,14 +445,13 @@ def _greeting(application: Application) -> Iterator[str]:
         if tool.state == "dead":
             yield f"dead tool {tool.instance}: {tool.reason}"
     serving = sum(plugin.state == "serving" for plugin in plugins)
-    yield (
-        f"{status.app} {status.state}: {serving} of {len(plugins)} plugins in "
-        f"{len(status.domains)} domains"
-    )
+    names = ", ".join(domain.name for domain in status.domains)
+    yield f"{status.app} is {status.state}: {serving} of {len(plugins)} plugins serve ({names})"
+    labels = (d.declaration.label for d in application.manifest.declared)
+    pages = sorted(label[4:] for label in labels if label.startswith("GET /") and "{" not in label)
     for address in application.addresses:
-        yield f"{address}/"
-        yield f"{address}/openapi.json"
-        yield f"{address}/health/ready"
+        for page in (*pages[:PAGES], "/openapi.json", "/health/ready"):
+            yield f"  {address}{page}"
 
 
 class _Signals:
