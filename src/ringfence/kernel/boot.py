@@ -26,7 +26,7 @@ from ringfence.kernel.bind import (
     service_field,
 )
 from ringfence.kernel.call import Gate
-from ringfence.kernel.context import Budget
+from ringfence.kernel.context import Budget, text_of
 from ringfence.kernel.declarations import Place, read_plugin
 from ringfence.kernel.hooks import LEFT_BEHIND_S, run_hook, within
 from ringfence.kernel.manifest import (
@@ -192,8 +192,6 @@ def check(manifest: Manifest, modules: loader.Modules, app: Wiring) -> Verified:
     refusing = [f for f in found if app.strict or f not in manifest.findings]
     if refusing:
         raise BootError(f"{app.name} does not start: {_count(refusing)}", findings=found)
-    for finding in found:
-        _log.warning("%s", finding)
     settings, instances, wrong = _configured(manifest, app)
     if wrong:
         raise StartRefused(f"{app.name} does not start: {_count(wrong)}", findings=wrong)
@@ -248,7 +246,7 @@ async def start_tools(verified: Verified, app: Wiring, undo: AsyncExitStack) -> 
         if error is not None:
             _log.error("tool %s did not start: %s", instance, error)
             states[instance].refusal = _dead(instance)
-            states[instance].reason = str(error)
+            states[instance].reason = text_of(error)
     return Equipped(verified, drivers, states)
 
 
@@ -270,6 +268,8 @@ async def _contained(work: Callable[[], Awaitable[object]], subject: str, timeou
 def build_plugins(equipped: Equipped, app: Wiring) -> Built:
     """Fill in every plugin's fields and construct it, each within its deadline."""
     manifest = equipped.verified.manifest
+    for finding in manifest.findings:
+        _log.warning("%s", finding)  # not earlier: by now the log is there to take it
     limits = app.limits
     lost = {q.id: q for q in manifest.quarantined}
     seats = [

@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar, overload
 from msgspec import Struct
 
 T = TypeVar("T")
+MESSAGE_CHARS = 500  # of an exception's text that is kept
 
 _randomness = random.SystemRandom()
 # W3C ids: a random start makes span ids of different processes differ, counting makes them cheap.
@@ -75,6 +76,14 @@ class Failure(Struct, frozen=True):
     kind: str
     message: str
     where: str = ""
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an exception says, bounded; nothing where asking it raises."""
+    try:
+        return str(error)[:MESSAGE_CHARS]
+    except Exception:  # the author's code: what cannot be told must not hide what happened
+        return ""
 
 
 class Hold(Protocol):

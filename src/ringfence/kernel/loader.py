@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from ringfence.errors import DeadlineExceeded, Finding
 from ringfence.kernel import guard
+from ringfence.kernel.context import text_of
 from ringfence.kernel.manifest import Quarantined
 from ringfence.kernel.source import Library, Source
 
@@ -211,8 +212,8 @@ def failed(error: object, file: str, timeout_s: float) -> tuple[int, str]:
     for frame, at in walk_tb(error.__traceback__):
         if frame.f_code.co_filename.endswith(file):
             line = at
-    name = type(error).__name__
-    return line, f"has failed: {name}: {error}" if str(error) else f"has failed: {name}"
+    name, said = type(error).__name__, text_of(error)
+    return line, f"has failed: {name}: {said}" if said else f"has failed: {name}"
 
 
 class _TimedOut(Struct, frozen=True):
