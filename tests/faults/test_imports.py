@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ringfence.errors import BootError, PluginQuarantined
-from tests.kernel.apps import feature, found, place, running, write
+from tests.kernel.apps import feature, found, place, running
 
 from .bystander import BYSTANDER, ask, asked_throughout, logged
 from .stage import Stage
@@ -149,4 +149,3 @@ async def test_check_finds_what_boot_would_quarantine(tmp_path: Path) -> None:
         root = tmp_path / case.replace(" ", "_")
         (finding,) = found(root, files(broken))
         assert (finding.file, said in finding.message) == (FILE, True)
-        assert write(root, {})

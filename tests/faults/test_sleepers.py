@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ async def test_more_sleepers_than_may_wait_are_refused_by_name(
 ) -> None:
     """What is over the plugin's limit is told so at once; the bystander has limits of its own."""
     files = {"domains/naps/sleeper.py": SLEEPER, **BYSTANDER}
-    limits = {"threads": 4, "plugin_threads": 2, "plugin_concurrency": 50}
+    limits: dict[str, Any] = {"threads": 4, "plugin_threads": 2, "plugin_concurrency": 50}
     async with running(tmp_path, files, **limits) as app:
         sleepers = [asyncio.create_task(app.call("naps.take")) for _ in range(200)]
         async with asked_throughout(app):

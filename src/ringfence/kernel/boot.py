@@ -28,7 +28,7 @@ from ringfence.kernel.bind import (
 from ringfence.kernel.call import Gate
 from ringfence.kernel.context import Budget, text_of
 from ringfence.kernel.declarations import Place, read_plugin
-from ringfence.kernel.hooks import LEFT_BEHIND_S, run_hook, within
+from ringfence.kernel.hooks import LEFT_BEHIND_S, has_hook, run_hook, within
 from ringfence.kernel.manifest import (
     Manifest,
     PluginFacts,
@@ -348,10 +348,10 @@ async def start_plugins(built: Built, app: Wiring, undo: AsyncExitStack) -> Buil
     for place in built.seats:
         if place.instance is None:
             continue
-        if hasattr(place.instance, "stop"):
+        if has_hook(place.instance, "stop"):
             undo.push_async_callback(_stop_plugin, place, app)
         error = None
-        if hasattr(place.instance, "start"):
+        if has_hook(place.instance, "start"):
             error = await run_hook(
                 app.gate, app.pool, place.share, place.instance, "start", limits.start_timeout
             )
@@ -366,11 +366,11 @@ async def start_plugins(built: Built, app: Wiring, undo: AsyncExitStack) -> Buil
 
 
 async def _stop_plugin(place: Seat, app: Wiring) -> None:
-    error = await run_hook(
-        app.gate, app.pool, place.share, place.instance, "stop", app.limits.stop_timeout
-    )
+    limit = app.limits.stop_timeout
+    error = await run_hook(app.gate, app.pool, place.share, place.instance, "stop", limit)
     if error is not None:
-        _log.error("%s: its stop has failed: %s", place.facts.id, error)
+        _, said = loader.failed(error, place.facts.file, limit)
+        _log.error("%s: its stop %s", place.facts.id, said)
 
 
 async def open_ingress(built: Built, app: Wiring, undo: AsyncExitStack) -> Running:

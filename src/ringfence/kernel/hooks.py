@@ -17,6 +17,11 @@ from ringfence.kernel.threads import Pool, Share
 LEFT_BEHIND_S = 0.5  # what a cancelled hook gets to end
 
 
+def has_hook(instance: object, name: str) -> bool:
+    """Whether a plugin's class has that lifecycle method; a field of that name is none."""
+    return callable(inspect.getattr_static(type(instance), name, None))
+
+
 async def run_hook(
     gate: Gate, pool: Pool, share: Share, instance: object, name: str, timeout_s: float
 ) -> BaseException | None:

@@ -10,6 +10,7 @@ import itertools
 import keyword
 import re
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -206,8 +207,10 @@ def import_features(sources: Sources, territory: guard.Territory, timeout_s: flo
 
 def failed(error: object, file: str, timeout_s: float) -> tuple[int, str]:
     """Say where in `file` and how a step failed: with what `run_each` gave or a hook raised."""
-    if not isinstance(error, BaseException) or isinstance(error, DeadlineExceeded):
+    if isinstance(error, _TimedOut | DeadlineExceeded):
         return 1, f"has not ended within {timeout_s:g} s"
+    if not isinstance(error, BaseException):
+        return 1, f"gave something else: {type(error).__name__}"
     line = 1
     for frame, at in walk_tb(error.__traceback__):
         if frame.f_code.co_filename.endswith(file):
@@ -237,25 +240,29 @@ def _run_until_stuck(
     steps: Sequence[Callable[[], T]], timeout_s: float
 ) -> list[T | BaseException | _TimedOut]:
     results: list[T | BaseException | _TimedOut] = []
+    lock = threading.Lock()  # guards the next two, and results
+    began_at = time.monotonic()
+    given_up = False
     ended = threading.Event()
-    given_up = threading.Event()
 
     def run() -> None:
+        nonlocal began_at
         for step in steps:
             try:
                 result: T | BaseException = step()
             except BaseException as error:  # SystemExit too: one file must not end the process
                 result = error
-            if given_up.is_set():
-                return
-            results.append(result)
+            with lock:
+                if given_up:
+                    return
+                results.append(result)
+                began_at = time.monotonic()
         ended.set()
 
     threading.Thread(target=run, name="ringfence-boot", daemon=True).start()
-    seen = -1
-    while not ended.wait(timeout_s):
-        if len(results) == seen:
-            given_up.set()
-            return [*results[:seen], _TimedOut()]
-        seen = len(results)
+    while not ended.wait(began_at + timeout_s - time.monotonic()):
+        with lock:
+            if time.monotonic() >= began_at + timeout_s and len(results) < len(steps):
+                given_up = True
+                return [*results, _TimedOut()]
     return results
