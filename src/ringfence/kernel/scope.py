@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context as Variables
 from types import coroutine
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from ringfence.errors import DeadlineExceeded, RingfenceError
 from ringfence.kernel.context import Context, current
@@ -90,28 +90,26 @@ def _settle(task: "asyncio.Task[object]", cancelled_before: int) -> bool:
     return task.cancelling() <= cancelled_before
 
 
-def _plain_task(
-    loop: asyncio.AbstractEventLoop, work: Coroutine[object, None, T], **options: object
-) -> "asyncio.Task[T]":
-    return asyncio.Task(work, loop=loop, **options)  # type: ignore[arg-type]
-
-
 class ScopedTasks:
     """The event loop's task factory: every task belongs to the context that started it."""
 
-    def __init__(self, inner: Callable[..., object] | None) -> None:
-        self.inner: Callable[..., object] = inner or _plain_task
+    def __init__(self, inner: "Callable[..., asyncio.Future[object]] | None") -> None:
+        self.inner = inner
 
     def __call__(
         self,
         loop: asyncio.AbstractEventLoop,
-        work: Coroutine[object, None, T],
+        work: Coroutine[object, None, object],
         **options: object,
-    ) -> "asyncio.Task[T]":
-        task = cast("asyncio.Task[T]", self.inner(loop, work, **options))
+    ) -> "asyncio.Future[object]":
+        task: asyncio.Future[object]
+        if self.inner is not None:
+            task = self.inner(loop, work, **options)
+        else:
+            task = asyncio.Task(work, loop=loop, **options)  # type: ignore[arg-type]
         variables = options.get("context") if options else None
         ctx = variables.get(current) if isinstance(variables, Variables) else current.get()
-        if ctx is not None:
+        if ctx is not None and isinstance(task, asyncio.Task):
             adopt(ctx, task)
         return task
 

@@ -15,7 +15,7 @@ from ringfence.tools.http.binding import plan
 from ringfence.tools.http.contract import Route
 from ringfence.tools.http.path import Pattern, parse
 from ringfence.tools.http.problem import Refused, answer_to
-from ringfence.tools.http.routes import Match, Table, Wrong
+from ringfence.tools.http.routes import Match, Table
 from ringfence.tools.http.shape import Limits, Shapes
 from ringfence.tools.http.wire import Handle, Receive, Scope, Send, bodiless
 
@@ -52,7 +52,7 @@ class App:
     """
 
     def __init__(self, health: Callable[[], Health], limits: Limits, title: str) -> None:
-        self._limits = limits
+        self._max_target_bytes = limits.max_target_bytes
         self._title = title
         self._shapes = Shapes(limits)
         self._endpoints: Sequence[Endpoint] = ()
@@ -79,12 +79,12 @@ class App:
 
     def dispatch(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Return the coroutine that serves one HTTP request; a driver awaits it directly."""
-        raw_path = scope.get("raw_path", b"")
-        if len(raw_path) + len(scope["query_string"]) <= self._limits.max_target_bytes:
-            target = self._table.static.get(scope["method"], _NOWHERE).get(raw_path)
+        raw_path, method = scope.get("raw_path", b""), scope["method"]
+        if len(raw_path) + len(scope["query_string"]) <= self._max_target_bytes:
+            target = self._table.static.get(method, _NOWHERE).get(raw_path)
             if target is not None and not scope.get("root_path"):
                 return target.handle(scope, receive, send, ())
-        if scope["method"] == "HEAD":
+        if method == "HEAD":
             send = bodiless(send)
         try:
             match = self._find(scope)
@@ -95,25 +95,22 @@ class App:
     def _find(self, scope: Scope) -> Match[_Target]:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         raw_path = _raw_path(scope)
-        limit = self._limits.max_target_bytes
+        limit = self._max_target_bytes
         if len(raw_path) + len(scope["query_string"]) > limit:
             raise Refused(414, "target_too_long", f"path and query exceed {limit} bytes")
-        match self._table.find(method, raw_path):
-            case None:
-                raise Refused(
-                    404,
-                    "no_such_route",
-                    "nothing is served at this path; GET /openapi.json lists what is",
-                )
-            case Wrong(allow=allow):
-                raise Refused(
-                    405,
-                    "method_not_allowed",
-                    f"expected {', '.join(allow)} at this path, got {scope['method']}",
-                    headers=((b"allow", ", ".join(allow).encode()),),
-                )
-            case found:
-                return found
+        found = self._table.find(method, raw_path)
+        if isinstance(found, Match):
+            return found
+        if found is None:
+            hint = "nothing is served at this path; GET /openapi.json lists what is"
+            raise Refused(404, "no_such_route", hint)
+        served = ", ".join(found.allow)
+        raise Refused(
+            405,
+            "method_not_allowed",
+            f"expected {served} at this path, got {scope['method']}",
+            headers=((b"allow", served.encode()),),
+        )
 
     def _bind(self, endpoint: Endpoint, route: Route) -> None:
         def compiled() -> Handle:

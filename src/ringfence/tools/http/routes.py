@@ -75,6 +75,26 @@ class Table(Generic[T]):
             Refused: 400, the path is not UTF-8 under its percent-encoding.
         """
         segments = _segments(raw_path)
+        return self._straight(method, segments) or self._every(method, segments)
+
+    def _straight(self, method: str, segments: list[str]) -> Match[T] | None:
+        """Go down once, texts before parameters: the answer, unless one would have to turn back."""
+        node = self._root
+        captures: list[str] = []
+        for segment in segments:
+            text = node.texts.get(segment)
+            if text is not None:
+                node = text
+            elif node.named is not None and segment:
+                captures.append(segment)
+                node = node.named
+            else:
+                return None
+        target = node.targets.get(method)
+        return None if target is None else Match(target, tuple(captures))
+
+    def _every(self, method: str, segments: list[str]) -> Match[T] | Wrong | None:
+        """Try every way down, texts before parameters."""
         length = len(segments)
         if length > self._longest:
             return None
