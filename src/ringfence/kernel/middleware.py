@@ -113,8 +113,8 @@ def _threaded(
 ) -> Handler:
     if not simple and not scopes:
 
-        async def run(*args: object) -> object:
-            return await pool.run(share, method, args)
+        def run(*args: object) -> Coroutine[object, None, object]:
+            return pool.run(share, method, args)
 
         return run
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import Context as Variables
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -71,8 +71,9 @@ class Outcome(Struct, frozen=True):
         return self.value
 
 
-class Job(Struct, eq=False):
-    """One run of a `def` handler."""
+class Job(Struct, eq=False, gc=False):
+    """One run of a `def` handler. It lets go of its error when it is finished, so that no circle
+    is left for a collector that does not see it."""
 
     pool: "Pool"
     share: Share
@@ -80,8 +81,10 @@ class Job(Struct, eq=False):
     args: tuple[object, ...]
     future: "asyncio.Future[object]"
     variables: Variables
-    outcome: Outcome | None = None
+    value: object = None
+    error: BaseException | None = None
     started: bool = False
+    ended: bool = False
     cancelled: bool = False
     written_off: bool = False
     host: "Job | None" = None  # the waiting job on whose thread this one runs
@@ -153,31 +156,29 @@ class Pool:
         """
         self.loop = loop = asyncio.get_running_loop()
         job = Job(self, share, function, args, loop.create_future(), copy_context())
-        self._submit(job)
+        host = waiting_job.get()
+        if host is not None and host.waiting and host.inbox is not None:
+            job.host = host
+            host.inbox.put(job)
+        else:
+            self._enqueue(job, share)
+        self._outstanding += 1
+        if not self._ticking:
+            self._ticking = True
+            loop.call_later(BUSY_TICK_S, self._tick)
         try:
             return await job.future
         except asyncio.CancelledError:
             await self._abandon(job)
             raise
 
-    def _submit(self, job: Job) -> None:
-        host = waiting_job.get()
-        if host is not None and host.waiting and host.inbox is not None:
-            job.host = host
-            host.inbox.put(job)
-        elif len(job.share.jobs) < job.share.queue_limit:
-            self._enqueue(job)
-        else:
-            raise job.share.refuse()
-        self._outstanding += 1
-        if not self._ticking:
-            self._ticking = True
-            self.loop.call_later(BUSY_TICK_S, self._tick)
-
-    def _enqueue(self, job: Job) -> None:
-        share = job.share
-        share.jobs.append(job)
-        if len(share.jobs) == 1 and share.turns < share.limit:
+    def _enqueue(self, job: Job, share: Share) -> None:
+        jobs = share.jobs
+        queued = len(jobs)
+        if queued >= share.queue_limit:
+            raise share.refuse()
+        jobs.append(job)
+        if not queued and share.turns < share.limit:
             self._give_turns(share, 1)
 
     def _give_turns(self, share: Share, count: int) -> None:
@@ -235,17 +236,19 @@ class Pool:
             if self._ready:
                 return True
             self._idle += 1
+        here.job = None
         return self._tokens.get()
 
     def _take_turn(self, share: Share) -> bool:
         """Run a share's jobs until none is left; False when this thread was written off."""
+        take, execute = share.jobs.popleft, self.execute
         for _ in range(TURN_JOBS):
             try:
-                job = share.jobs.popleft()
+                job = take()
             except IndexError:
                 self.post(TurnOver(share))
                 return True
-            self.execute(job)
+            execute(job)
             if job.written_off:
                 self.post(TurnOver(share))
                 return False
@@ -254,30 +257,31 @@ class Pool:
 
     def execute(self, job: Job) -> None:
         """Run one job on this thread and hand its outcome to the loop."""
-        outcome = Outcome()
-        host, here.job = here.job, job
+        here.job = job
         job.started = True  # before the question, so that `_abandon` misses no running job
         if not job.cancelled:
             try:
-                outcome = Outcome(job.variables.run(job.function, *job.args))
+                job.value = job.variables.run(job.function, *job.args)
             except BaseException as error:  # the caller gets it, on the loop
-                outcome = Outcome(error=error)
-        here.job = host
-        job.outcome = outcome
+                job.error = error
+        job.ended = True
         if job.cancelled:
             with self._lock:  # `_abandon` may be about to write this thread off: let it decide
                 pass
-        self.post(job)
+        self._mail.append(job)
+        if not self._signalled:
+            self._signal()
 
     def post(self, item: Mail) -> None:
         """Tell the loop: a job has ended, or asks for something, or a turn is over."""
         self._mail.append(item)
         if not self._signalled:
-            self._signalled = True
-            try:
-                self.loop.call_soon_threadsafe(self._read_mail)
-            except RuntimeError:  # the loop has closed: a thread that was left behind has ended
-                return
+            self._signal()
+
+    def _signal(self) -> None:
+        self._signalled = True
+        with suppress(RuntimeError):  # the loop has closed: a thread left behind has ended
+            self.loop.call_soon_threadsafe(self._read_mail)
 
     # ---- on the loop's thread again
 
@@ -286,11 +290,10 @@ class Pool:
         while self._mail:
             item = self._mail.popleft()
             if isinstance(item, Job):
-                if item.outcome is not None:
-                    self._finish(item, item.outcome)
+                if item.ended:
+                    self._finish(item)
                 else:
-                    item.host = None  # a guest whose host has stopped waiting
-                    self._enqueue(item)
+                    self._rehouse(item)
             elif isinstance(item, TurnOver):
                 self._end_turn(item.share)
             else:
@@ -321,29 +324,35 @@ class Pool:
         if job.inbox is not None:
             job.inbox.put(Outcome(error=out_of_time(job)))
 
-    def _finish(self, job: Job, outcome: Outcome) -> None:
+    def _rehouse(self, guest: Job) -> None:
+        """Queue a guest whose host has stopped waiting."""
+        guest.host = None
+        try:
+            self._enqueue(guest, guest.share)
+        except Overloaded as error:
+            guest.error = error
+            self._finish(guest)
+
+    def _finish(self, job: Job) -> None:
         self._outstanding -= 1
         job.share.finished += 1
         if job.written_off:
             self.written_off -= 1
         if job.requests is not None:
             job.requests.put_nowait(None)
-        if job.future.done():
+        future, error, job.error = job.future, job.error, None
+        if future.done():
             return
-        if isinstance(outcome.error, STEERING):
-            error = RuntimeError(f"the handler raised {type(outcome.error).__name__}")
-            error.__cause__ = outcome.error
-            job.future.set_exception(error)
-        elif outcome.error is not None:
-            job.future.set_exception(outcome.error)
+        if error is None:
+            future.set_result(job.value)
         else:
-            job.future.set_result(outcome.value)
+            future.set_exception(_raisable(error))
 
     async def _abandon(self, job: Job) -> None:
         """Give a job up: it does not start, or its next `wait` raises and a thread replaces its."""
         job.cancelled = True
         with self._lock:
-            if job.started and job.outcome is None and job.host is None:
+            if job.started and not job.ended and job.host is None:
                 job.written_off = True
                 self._live -= 1
         if job.written_off:
@@ -357,6 +366,15 @@ class Pool:
         """Let the workers end. One that is busy is a daemon, and holds up nothing."""
         for _ in self._threads:
             self._tokens.put(False)
+
+
+def _raisable(error: BaseException) -> BaseException:
+    """Wrap what would steer the loop, or a coroutine, instead of being an error to it."""
+    if not isinstance(error, STEERING):
+        return error
+    wrapped = RuntimeError(f"the handler raised {type(error).__name__}")
+    wrapped.__cause__ = error
+    return wrapped
 
 
 def out_of_time(job: Job) -> DeadlineExceeded:

@@ -117,6 +117,7 @@ def _ask(request: Request) -> object:
             return item.unwrap()
         if job.waiting:
             job.pool.execute(item)
+            here.job = job
         else:
             job.pool.post(item)
 
