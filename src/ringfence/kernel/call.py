@@ -28,6 +28,7 @@ from ringfence.kernel.context import (
     next_root,
     next_span,
     next_trace,
+    text_of,
 )
 from ringfence.kernel.limits import UNLIMITED, check_call, purse_for
 from ringfence.kernel.payload import read
@@ -37,7 +38,6 @@ from ringfence.kernel.scope import REAP_S, bounded, end_tasks
 
 T = TypeVar("T")
 _log = logging.getLogger("ringfence.kernel")
-MESSAGE_CHARS = 500  # of a failure's text that a span keeps
 NEVER = float("inf")
 # A service as a context calls it: by a mapping of its parameters, answered in plain data.
 NamedCall = Callable[[Context, Mapping[str, object]], Awaitable[object]]
@@ -141,7 +141,7 @@ def failure_of(error: BaseException) -> Failure:
     where = ""
     for frame, line in walk_tb(error.__traceback__):
         where = f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
-    return Failure(type(error).__name__, str(error)[:MESSAGE_CHARS], where)
+    return Failure(type(error).__name__, text_of(error), where)
 
 
 def held_refusal(parent: Context, operation: str) -> TransactionHeld:
@@ -260,10 +260,12 @@ def opener(gate: Gate, entry: Entry, budget: Budget, label: str) -> Opener:
 
 def escaped(ctx: Context, error: BaseException) -> RingfenceError:
     """Translate what leaves a root: an expected error as it is, a bug as `internal`."""
-    if isinstance(error, RingfenceError):
-        error.trace_id = ctx.trace_id
-        return error
-    _log.error("%s failed in trace %s", name_of(ctx), ctx.trace_id, exc_info=error)
+    told = error if isinstance(error, RingfenceError) else None
+    if told is None or told.status == 500:  # a bug, whoever found it: the caller is told no more
+        _log.error("%s failed in trace %s", name_of(ctx), ctx.trace_id, exc_info=error)
+    if told is not None:
+        told.trace_id = ctx.trace_id
+        return told
     failed = PluginFailed(
         "it failed unexpectedly; the cause is recorded under its trace.",
         subject=ctx.operation,
