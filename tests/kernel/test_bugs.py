@@ -1,0 +1,70 @@
+"""What a person who watches the log learns of a failed request."""
+
+from pathlib import Path
+
+import pytest
+
+from ringfence.testing import boot
+
+pytestmark = pytest.mark.anyio
+
+FAILING = '''
+"""Fail in several ways."""
+
+from ringfence import Context, NotFound, Plugin
+from ringfence.tools.db import Database
+from ringfence.tools.http import get
+
+
+class Fail(Plugin):
+    db: Database
+
+    @get("/bug")
+    async def bug(self) -> int:
+        return 1 // 0
+
+    @get("/statement")
+    async def statement(self) -> int:
+        return await self.db.fetch_value("SELECT nothing FROM nowhere", into=int)
+
+    @get("/grant")
+    async def grant(self, ctx: Context) -> None:
+        await ctx.call("orders.place", {})
+
+    @get("/absent")
+    async def absent(self) -> None:
+        raise NotFound("none")
+'''
+
+
+@pytest.mark.parametrize(
+    "path, cause",
+    [("/bug", "ZeroDivisionError"), ("/statement", "QueryError"), ("/grant", "NotGranted")],
+)
+async def test_a_bug_is_logged_with_its_cause_and_answered_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, path: str, cause: str
+) -> None:
+    """The caller gets the trace id alone; the log has that id and the traceback."""
+    async with boot(_failing(tmp_path)) as app:
+        problem = (await app.http.get(path)).json(into=dict[str, object])
+        assert (problem["code"], problem.get("detail")) == ("internal", None)
+        logged = [r for r in caplog.records if str(problem["trace_id"]) in r.getMessage()]
+        assert len(logged) == 1
+        assert logged[0].exc_info is not None
+        assert cause in str(logged[0].exc_info[0])
+
+
+async def test_an_expected_failure_is_not_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is an answer, and no news for whoever operates the application."""
+    async with boot(_failing(tmp_path)) as app:
+        assert (await app.http.get("/absent")).status == 404
+    assert caplog.records == []
+
+
+def _failing(folder: Path) -> Path:
+    feature = folder / "domains" / "things" / "fail.py"
+    feature.parent.mkdir(parents=True)
+    feature.write_text(FAILING)
+    return folder
