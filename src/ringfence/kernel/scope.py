@@ -44,7 +44,7 @@ def bounded(
     """Run `work` until it is done or `ctx` is ended by its deadline or its budget.
 
     The first step runs inline; the timer is armed only if it suspends. An ended context's work is
-    cancelled, not abandoned, and stays ended if it swallows the cancellation.
+    cancelled, not abandoned, and stays ended if it swallows that: it waits for nothing more.
     Source: the cancel-and-uncancel protocol is that of `asyncio.timeout` (CPython 3.11).
     """
     try:
@@ -54,40 +54,49 @@ def bounded(
             raise ctx.ending from None
         answer: T = done.value
         return answer
+    except Exception as error:  # of an ended context, whatever it raises instead
+        if ctx.ending is None or error is ctx.ending:
+            raise
+        raise ctx.ending from error
     task = asyncio.current_task()
     assert task is not None, "a coroutine that suspends runs in a task"
     cancelled_before = task.cancelling()
     ctx.task = task
     allowed_s = ctx.deadline_at - ctx.started_at
     timer = clock.call_at(ctx.deadline_at, lambda: end(ctx, deadline_error(ctx, allowed_s)))
+    told = False  # the work knows that it has ended
+    ours = 0  # how often `end` has cancelled this task
     try:
         while True:
+            running = ctx.ending is None
             try:
+                if not running and not told:
+                    told = True
+                    raise asyncio.CancelledError
                 yield waiting
             except BaseException as error:  # whatever arrives belongs to the work
+                if running and ctx.ending is not None:
+                    told, ours = True, 1
                 waiting = work.throw(error)
             else:
                 waiting = work.send(None)
     except StopIteration as done:
         if ctx.ending is not None:
-            _settle(task, cancelled_before)
             raise ctx.ending from None
         answer = done.value
         return answer
-    except asyncio.CancelledError as cancelled:
-        if ctx.ending is not None and _settle(task, cancelled_before):
-            raise ctx.ending from cancelled
-        raise
+    except (Exception, asyncio.CancelledError) as error:
+        others = task.cancelling() - ours > cancelled_before
+        if ctx.ending is None or error is ctx.ending:
+            raise
+        if others and isinstance(error, asyncio.CancelledError):
+            raise
+        raise ctx.ending from error
     finally:
+        if ours:
+            task.uncancel()
         timer.cancel()
         ctx.task = None
-
-
-def _settle(task: "asyncio.Task[object]", cancelled_before: int) -> bool:
-    """Take back our own cancellation; False when somebody else has cancelled the task as well."""
-    if task.cancelling() > cancelled_before:
-        task.uncancel()
-    return task.cancelling() <= cancelled_before
 
 
 class ScopedTasks:
