@@ -51,7 +51,7 @@ def check_call(parent: Context, name: str, spans: Iterable[Context]) -> None:
         names = [*_chain(parent), name]
         shown = names if len(names) <= 12 else [*names[:6], "…", *names[-5:]]
         raise BudgetExceeded(
-            f"calls are nested {len(names) - 1} deep, which is as deep as its budget allows: "
+            f"it would be nested {len(names) - 1} calls deep; its budget allows {len(names) - 2}: "
             f"{' → '.join(shown)}.",
             subject=name,
             hint="Look for services that call each other in a circle.",
@@ -95,10 +95,17 @@ def bill(owner: Context, ctx: Context, what: str, spans: Iterable[Context]) -> s
         node = None if node is owner else node.parent
     for span in [*(s for s in spans if s.origin is owner.origin), *open_now]:
         if span is owner or _descends(span, owner):
-            spent = span.queries if what == "queries" else int(span is not owner)
+            spent = span.queries if what == "queries" else int(_is_call(span, owner))
             items[span.operation] += spent
     lines = [f"  {count:>6} {what} by {name}" for name, count in items.most_common() if count]
     return "\n".join(lines) or f"  nothing recorded of {what}"
+
+
+def _is_call(span: Context, owner: Context) -> bool:
+    """Whether a span below `owner` was called: a transaction's is no deeper than its parent."""
+    return (
+        span is not owner and span.parent is not None and span.depth_left < span.parent.depth_left
+    )
 
 
 def _descends(span: Context, owner: Context) -> bool:
