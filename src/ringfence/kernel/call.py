@@ -59,6 +59,9 @@ class Gate(Struct, eq=False):
 
     def call(self, ctx: Context, name: str, payload: Mapping[str, object]) -> Awaitable[object]:
         """Serve `ctx.call`: check the grant, read the payload, answer in plain data."""
+        inside = current.get()  # below `ctx` in its transaction, and in its background work
+        if inside is not None and inside is not ctx and inside.plugin == ctx.plugin:
+            ctx = inside
         try:
             return self.calls[ctx.plugin][name](ctx, payload)
         except KeyError:
@@ -307,14 +310,16 @@ def fork(gate: Gate, parent: Context, operation: str, plugin: str) -> Context:
 
 def plain_call(
     gate: Gate, entry: Entry
-) -> Callable[[Context, tuple[object, ...]], Awaitable[object]]:
-    """Return the way into `entry` from another plugin, for arguments that have been read."""
+) -> Callable[[Context, Callable[[], tuple[object, ...]]], Awaitable[object]]:
+    """Return the way into `entry` from another plugin; `read` gives its arguments, once the call
+    is allowed."""
 
-    async def call(parent: Context, args: tuple[object, ...]) -> object:
+    async def call(parent: Context, read: Callable[[], tuple[object, ...]]) -> object:
         if entry.refusal is not None:
             raise entry.refusal()
         if parent.held is not None:
             raise held_refusal(parent, entry.operation)
+        args = read()
         purse = parent.purse
         purse.calls -= 1
         if purse.calls < 0 or parent.depth_left <= 0 or purse.outer is not None:

@@ -237,7 +237,7 @@ def plain_view(gate: Gate, entry: Entry, view: View, name: str) -> Callable[...,
         parent = current.get() or outside(gate, entry)
         bound = signature.bind(*given, **named)
         bound.apply_defaults()
-        result = await call(parent, arguments(view, bound.arguments))
+        result = await call(parent, partial(arguments, view, bound.arguments))
         return _read_answer(view, result)
 
     use.__name__ = name
@@ -250,7 +250,7 @@ def plain_named(gate: Gate, entry: Entry) -> NamedCall:
     view = bind_named(entry)
 
     async def use(parent: Context, payload: Payload) -> object:
-        result = await call(parent, arguments(view, payload))
+        result = await call(parent, partial(arguments, view, payload))
         return _read_answer(view, result)
 
     return use
