@@ -480,7 +480,7 @@ async def test_background_work_asks_in_the_name_of_whoever_caused_it(
     async with running(tmp_path, SPAWN, call_path) as app:
         await app.call_as(Principal("user:ada"), "orders.spawn", what="call")
         await app.clock.settle()
-        assert await app.call("orders.seen") == ["user:ada 1"]
+        assert await app.call("orders.seen") == ["user:ada 2"]
 
 
 async def test_background_work_does_not_inherit_a_transaction(
@@ -490,7 +490,7 @@ async def test_background_work_does_not_inherit_a_transaction(
     async with running(tmp_path, SPAWN, call_path) as app:
         await app.call("orders.spawn", what="call", held=True)
         await app.clock.settle()
-        assert await app.call("orders.seen") == ["None 1"]
+        assert await app.call("orders.seen") == ["None 2"]
         assert traced(app, "orders.spawn")[-1].failure is None
 
 
