@@ -1,9 +1,10 @@
 """Reading a payload, and naming every fault of one that does not fit."""
 
 import dataclasses
+import enum
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, Generic, NotRequired, TypedDict, TypeVar
+from typing import Annotated, Any, Generic, Literal, NotRequired, TypedDict, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -207,6 +208,28 @@ def test_unknown_fields_are_faults_only_where_the_type_forbids_them() -> None:
     found = faults({"quantity": 1, "noet": "x", "colour": 1}, Closed)
     assert Fault("$.noet", "unknown field; did you mean 'note'?") in found
     assert Fault("$.colour", "unknown field") in found
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Choice(Struct):
+    status: Literal["open", "closed"] | None = None
+    level: Literal[1, 2] = 1
+    colour: Annotated[Colour, Meta(description="of the door")] = Colour.RED
+
+
+def test_a_value_out_of_a_few_is_told_which_there_are() -> None:
+    """An Enum's values and a Literal's are named; a wrong type is still told as such."""
+    wrong = {"status": "opne", "level": 3, "colour": "green"}
+    assert [(fault.path, fault.message) for fault in faults(wrong, Choice)] == [
+        ("$.status", "Expected one of 'closed', 'open', got 'opne'"),
+        ("$.level", "Expected one of 1, 2, got 3"),
+        ("$.colour", "Expected one of 'red', 'blue', got 'green'"),
+    ]
+    assert [fault.path for fault in faults({"level": "1"}, Choice)] == ["$.level"]
 
 
 def test_a_key_that_is_no_text_is_a_fault_like_any_other() -> None:

@@ -185,7 +185,22 @@ def _examine_whole(
     except ValidationError as error:
         parts = _MESSAGE.match(str(error))
         what, below = (parts["what"], parts["path"] or "") if parts else (str(error), "")
+        if what.startswith("Invalid enum value") and not below:
+            what = _expected_choice(what, _unwrap(hint, value))
         found.append(Fault(path + below, what))
+
+
+def _expected_choice(what: str, shape: object) -> str:
+    """Name the values that an Enum or a Literal has; msgspec names only the wrong one."""
+    described = describe(shape)
+    if isinstance(described, types_of.LiteralType):
+        taken = list(described.values)
+    elif isinstance(described, types_of.EnumType):
+        taken = [member.value for member in described.cls]
+    else:
+        return what
+    got = what.removeprefix("Invalid enum value ")
+    return f"Expected one of {', '.join(map(repr, taken))}, got {got}"
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
