@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ringfence import PluginQuarantined
 from ringfence.testing import boot
 from tests.apps.shop.shops import available, copy_of_the_shop, order
 
@@ -89,6 +90,8 @@ async def test_an_order_waits_for_a_broken_inventory_and_can_be_cancelled(
         answer = await order(app, tea_assam=1)
         problem = answer.json(into=dict[str, object])
         assert (answer.status, problem["code"]) == (503, "plugin_quarantined")
+        with pytest.raises(PluginQuarantined, match="hold_stock"):
+            await app.call("inventory.hold", order_id=1, lines=[])
         shown = (await app.http.get("/orders/1")).json(into=dict[str, object])
         assert shown["status"] == "pending"
         assert (await app.http.post("/orders/1/cancel")).status == 200

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from ringfence import Conflict, Invalid, NotFound
-from ringfence.kernel.report import Span
+from ringfence.report import Span
 from ringfence.testing import boot
 from tests.apps.shop.shops import SHOP, available, order
 
