@@ -24,7 +24,7 @@ from ringfence.control import CONNECTIONS, REQUEST_BYTES, Answer, ControlServer,
 from ringfence.control_socket import Claim, candidates
 from ringfence.errors import Conflict, Fault, Invalid, PluginQuarantined, StartRefused
 from ringfence.kernel.context import Principal
-from ringfence.kernel.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
+from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 
 pytestmark = pytest.mark.anyio
 

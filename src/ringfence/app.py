@@ -37,11 +37,11 @@ from ringfence.kernel.payload import did_you_mean
 from ringfence.kernel.ports import Clock, Driver, Grant, Health, ToolEnv, ToolSpec
 from ringfence.kernel.proxy import ToolState
 from ringfence.kernel.registry import Registry
-from ringfence.kernel.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.kernel.scope import scope_tasks
 from ringfence.kernel.threads import Pool
 from ringfence.kernel.views import View, arguments, bind_named, plain_named
 from ringfence.kernel.waiting import serve as serve_job
+from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
 
 BUILT_IN = ("clock", "db", "http", "log")

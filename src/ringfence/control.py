@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 from ringfence.control_socket import Claim, peer_uid, user_name
 from ringfence.errors import Fault, Invalid, RingfenceError
 from ringfence.kernel.context import Principal
-from ringfence.kernel.report import Span, Status
+from ringfence.report import Span, Status
 from ringfence.settings import hide
 
 REQUEST_BYTES = 1 << 20

@@ -13,7 +13,7 @@ from ringfence.cli import invoke
 from ringfence.control import ControlServer
 from ringfence.errors import Conflict, Fault, Finding, Invalid, StartRefused
 from ringfence.kernel.context import Failure, Principal
-from ringfence.kernel.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
+from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 
 pytestmark = pytest.mark.anyio
 

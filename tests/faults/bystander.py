@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from ringfence.kernel.report import Span
+from ringfence.report import Span
 from ringfence.testing import TestApplication
 from ringfence.tools.log.drivers.memory import Driver as MemoryLog
 from tests.kernel.apps import feature

@@ -8,7 +8,7 @@ import pytest
 
 from ringfence import Invalid, PluginQuarantined, Principal
 from ringfence.errors import NoSuchService, NotGranted, PluginFailed
-from ringfence.kernel.report import Span
+from ringfence.report import Span
 from ringfence.testing import TestApplication
 from tests.kernel.apps import feature, on_both_paths, running
 

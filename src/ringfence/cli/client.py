@@ -23,7 +23,7 @@ from ringfence.control import (
 )
 from ringfence.control_socket import candidates, peer_uid
 from ringfence.errors import RingfenceError
-from ringfence.kernel.report import Span, Status
+from ringfence.report import Span, Status
 
 
 class NotRunning(RingfenceError, code="not_running"):

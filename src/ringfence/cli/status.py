@@ -6,7 +6,7 @@ import click
 
 from ringfence.cli.options import app_argument, json_option
 from ringfence.cli.terminal import Tone, say, say_json
-from ringfence.kernel.report import Status
+from ringfence.report import Status
 
 _TONES: dict[str, Tone] = {
     "ready": "good",

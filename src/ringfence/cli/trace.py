@@ -7,7 +7,7 @@ import click
 
 from ringfence.cli.options import app_option, json_option
 from ringfence.cli.terminal import complain, say, say_json
-from ringfence.kernel.report import Span
+from ringfence.report import Span
 
 _BAR = 32
 _LABEL = 48

@@ -21,7 +21,7 @@ from ringfence.errors import Finding
 from ringfence.kernel.context import Principal
 from ringfence.kernel.manifest import Manifest
 from ringfence.kernel.ports import Grant, Health
-from ringfence.kernel.report import Span, Status
+from ringfence.report import Span, Status
 from ringfence.testing.http import HttpClient
 from ringfence.testing.unit import context
 from ringfence.tools.clock.drivers.fake import Driver as FakeClock

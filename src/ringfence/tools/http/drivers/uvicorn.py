@@ -96,7 +96,8 @@ class Driver:
         self._servers: list[asyncio.Server] = []
         self._state = ServerState()
         self._connections = Connections()
-        self._state.connections = cast("set[HttpToolsProtocol]", self._connections)  # type: ignore[assignment]
+        adopted = cast("set[HttpToolsProtocol]", self._connections)
+        self._state.connections = adopted  # type: ignore[assignment]
         self._dating: Task[None] | None = None
 
     @property
