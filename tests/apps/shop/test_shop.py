@@ -6,8 +6,7 @@ from collections import Counter
 import pytest
 
 from ringfence import Conflict, Invalid, NotFound
-from ringfence.report import Span
-from ringfence.testing import boot
+from ringfence.testing import TestApplication, boot
 from tests.apps.shop.shops import SHOP, available, order
 
 pytestmark = pytest.mark.anyio
@@ -189,9 +188,12 @@ async def test_the_trace_of_an_order_shows_who_called_whom() -> None:
         spans = [span for span in app.spans if span.trace_id == placed["trace_id"]]
         root = next(span for span in spans if not span.parent_span_id)
         assert (root.origin, root.plugin) == ("POST /orders", "orders.place_order")
-        assert _below(root, spans) == ["catalogue.quote", "db.transaction", "inventory.hold"]
+        assert _below(app, root.span_id) == ["catalogue.quote", "db.transaction", "inventory.hold"]
         held = next(span for span in spans if span.operation == "inventory.hold")
-        assert (held.plugin, _below(held, spans)) == ("inventory.hold_stock", ["db.transaction"])
+        assert (held.plugin, _below(app, held.span_id)) == (
+            "inventory.hold_stock",
+            ["db.transaction"],
+        )
 
 
 async def test_the_trace_of_a_refused_order_names_the_line_that_refused_it() -> None:
@@ -209,7 +211,7 @@ async def test_the_trace_of_a_refused_order_names_the_line_that_refused_it() -> 
         assert placed.kind == "OutOfStock"
 
 
-def _below(parent: Span, spans: list[Span]) -> list[str]:
+def _below(app: TestApplication, span_id: str) -> list[str]:
     """Return what a span caused directly, in order."""
-    found = [span for span in spans if span.parent_span_id == parent.span_id]
+    found = [span for span in app.spans if span.parent_span_id == span_id]
     return [span.operation for span in sorted(found, key=lambda s: s.span_id)]
