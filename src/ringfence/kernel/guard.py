@@ -68,10 +68,12 @@ def objection(importer: str, target: str, offers: Mapping[str, Sequence[str]]) -
         return ""
     if mine[0] == "lib" and theirs[0] != "lib":
         return f"lib/ is shared and pure, and may not import {target}"
-    if theirs[0] != "domains" or len(theirs) < 2:
+    if theirs[0] != "domains":
         return ""
     if mine[0] != "domains":
         return f"{mine[0]}/ may not import a domain ({target})"
+    if len(theirs) < 2:  # all domains are reached through it
+        return f"domain {mine[1]} may not import `domains` as a whole; import the helper itself"
     if mine[1] != theirs[1]:
         names = ", ".join(offers.get(theirs[1], ()))
         instead = (
@@ -128,6 +130,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         self.residents: dict[str, list[Resident]] = {}
         self.import_statement = builtins.__import__
         self.import_module = importlib.import_module
+        self.import_function = importlib.__import__
 
     def find_spec(
         self,
@@ -168,6 +171,11 @@ class _Finder(importlib.abc.MetaPathFinder):
                 return owner
         return owners[0]
 
+    def without_prefix(self, name: str) -> str:
+        """Return a module's name as its application writes it, of whichever generation it is."""
+        prefix, dot, rest = name.partition(".")
+        return rest if dot and prefix in self.territories else name
+
 
 def _guarded_import(finder: _Finder) -> Callable[..., types.ModuleType]:
     plain = finder.import_statement
@@ -181,7 +189,10 @@ def _guarded_import(finder: _Finder) -> Callable[..., types.ModuleType]:
     ) -> types.ModuleType:
         frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         owners = finder.residents.get(frame.f_code.co_filename)
-        if owners is None or (level == 0 and name.partition(".")[0] not in TOPS):
+        if owners is None:
+            return plain(name, globals, locals, fromlist or (), level)
+        name = finder.without_prefix(name)
+        if level == 0 and name.partition(".")[0] not in TOPS:
             return plain(name, globals, locals, fromlist or (), level)
         own_name = frame.f_globals.get("__name__")
         importer = finder.importer(frame.f_code.co_filename, own_name)
@@ -191,11 +202,11 @@ def _guarded_import(finder: _Finder) -> Callable[..., types.ModuleType]:
         for leaf in fromlist or ("",):
             _refuse(importer, f"{target}.{leaf}".rstrip("."), frame.f_lineno)
         prefix = importer.territory.prefix
-        if level or not str(own_name).startswith(prefix + "."):
+        if target.startswith(".") or not str(own_name).startswith(prefix + "."):
             return plain(name, globals, locals, fromlist or (), level)
-        module = finder.import_module(f"{prefix}.{target}")
         if fromlist:
             return plain(f"{prefix}.{target}", globals, locals, fromlist, 0)
+        module = finder.import_module(f"{prefix}.{target}")
         top = sys.modules[f"{prefix}.{target.partition('.')[0]}"]
         return top if "." in name else module
 
@@ -212,8 +223,8 @@ def _guarded_import_module(finder: _Finder) -> Callable[..., types.ModuleType]:
         if importer is None:
             return plain(name, package)
         prefix = importer.territory.prefix + "."
-        inside = (package or "").removeprefix(prefix) or importer.module.rpartition(".")[0]
-        target = absolute(name, inside).removeprefix(prefix)
+        inside = finder.without_prefix(package or "") or importer.module.rpartition(".")[0]
+        target = absolute(finder.without_prefix(name), inside)
         _refuse(importer, target, frame.f_lineno)
         if target.partition(".")[0] in TOPS and str(own_name).startswith(prefix):
             return plain(prefix + target)
@@ -234,7 +245,7 @@ def install(territory: Territory) -> None:
     if finder is None:
         finder = _Finder()
         sys.meta_path.insert(0, finder)
-        builtins.__import__ = _guarded_import(finder)
+        builtins.__import__ = importlib.__import__ = _guarded_import(finder)
         importlib.import_module = _guarded_import_module(finder)
     finder.territories[territory.prefix] = territory
 
@@ -256,6 +267,7 @@ def remove(territory: Territory) -> None:
         sys.meta_path.remove(finder)
         builtins.__import__ = finder.import_statement
         importlib.import_module = finder.import_module
+        importlib.__import__ = finder.import_function
 
 
 def _installed() -> _Finder | None:
