@@ -113,7 +113,7 @@ class _Loader(importlib.abc.InspectLoader):
         self.library = library
 
     def is_package(self, fullname: str) -> bool:
-        return False
+        return self.path.name == "__init__.py"
 
     def get_source(self, fullname: str) -> str:
         return self.path.read_text("utf-8")
@@ -143,17 +143,23 @@ class _Finder(importlib.abc.MetaPathFinder):
         if territory is None:
             return None
         place = territory.root.joinpath(*name.split("."))
-        if place.is_dir() or not name:
-            spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)
-            spec.submodule_search_locations = [str(place)]
-            return spec
-        file = place.with_suffix(".py")
-        if not file.is_file():
+        of_domain = name.startswith("domains") and name.count(".") < 2
+        file = place / "__init__.py"
+        is_package = not of_domain and file.is_file()  # a domain's own __init__ is never run
+        if not is_package:
+            file = place.with_suffix(".py")
+        if is_package or ("." in name and file.is_file()):
+            self.admit(territory, file, f"{name}.__init__" if is_package else name)
+            loader = _Loader(file, territory.library)
+            below = [str(place)] if is_package else None
+            return importlib.util.spec_from_file_location(
+                fullname, file, loader=loader, submodule_search_locations=below
+            )
+        if not place.is_dir():
             return None
-        self.admit(territory, file, name)
-        return importlib.util.spec_from_file_location(
-            fullname, file, loader=_Loader(file, territory.library)
-        )
+        spec = importlib.machinery.ModuleSpec(fullname, None, is_package=True)
+        spec.submodule_search_locations = [str(place)]
+        return spec
 
     def admit(self, territory: Territory, file: Path, name: str) -> None:
         territory.admit(file, name)
