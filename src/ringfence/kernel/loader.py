@@ -110,7 +110,7 @@ def _features(folder: Path, root: Path, findings: list[Finding]) -> Iterator[Fea
     for path in sorted(folder.iterdir()):
         place = f"domains/{folder.name}/{path.name}"
         if path.name.startswith(("_", ".")):
-            if path.name == "__init__.py" and path.stat().st_size:
+            if path.name == "__init__.py" and path.is_file() and path.stat().st_size:
                 message = "a domain's __init__.py is never run"
                 findings.append(Finding(place, 1, "RF101", message, "move it to a `_helper.py`"))
         elif path.is_dir():
@@ -167,12 +167,13 @@ def _unloadable(
 
 
 def _helpers(discovered: Discovered) -> Iterator[tuple[Path, str]]:
-    """The modules beside the features that the guard watches: private helpers and `lib/`."""
-    for top in (*discovered.domains.values(), discovered.root / "lib"):
+    """The modules beside the features that the guard watches: private helpers, `lib/`, `tools/`."""
+    shared = (discovered.root / "lib", discovered.root / "tools")
+    for top in (*discovered.domains.values(), *shared):
         for path in sorted(top.rglob("*.py")) if top.is_dir() else ():
             relative = path.relative_to(discovered.root).with_suffix("")
-            private = top.name == "lib" or any(p.startswith("_") for p in relative.parts[2:])
-            if private and path.name != "__init__.py":
+            private = any(part.startswith("_") for part in relative.parts[2:-1])
+            if top in shared or private or (path.name.startswith("_") and path.stem != "__init__"):
                 yield path, ".".join(relative.parts)
 
 

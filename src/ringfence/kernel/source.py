@@ -77,8 +77,11 @@ class Library:
         return code
 
     def _volume(self, path: Path) -> Volume:
-        status = path.stat()
-        stamp = (status.st_mtime_ns, status.st_size)
+        try:
+            status = path.stat()
+            stamp = (status.st_mtime_ns, status.st_size)
+        except OSError:  # a link to nothing, say: `parse` tells
+            stamp = (0, 0)
         known = self._known.get(str(path))
         if known is not None and known.source.stamp == stamp:
             return known
@@ -120,9 +123,9 @@ def parse(path: Path, stamp: tuple[int, int]) -> Volume:
         content = path.read_bytes()
         tree = ast.parse(content, str(path))
         code = compile(tree, str(path), "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, OSError, RecursionError) as error:
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
         line = (error.lineno if isinstance(error, SyntaxError) else 1) or 1
-        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        said = error.msg if isinstance(error, SyntaxError) else str(error) or "nested too deeply"
         said = f"{type(error).__name__}: {said}"
         return Volume(Source(str(path), stamp, error=said, error_line=line), Raw())
     names: list[tuple[str, str]] = []
