@@ -1,30 +1,26 @@
 """The one place that wires: configuration, drivers and kernel become a running application.
 
-`boot` starts one, `serve` keeps it until a signal, `check` only looks. Used by `cli`, `testing` and
-whoever embeds an application; the kernel decides in what order things happen, this module which.
+`boot` starts one, `check` only looks. Used by `cli`, `serve.py`, `testing` and whoever embeds an
+application; the kernel decides in what order things happen, this module which.
 """
 
 import asyncio
 import gc
 import importlib
 import os
-import signal
-import sys
-import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
-from types import FrameType
+from pkgutil import iter_modules
 from typing import cast
 
 from msgspec import Struct
 
 from ringfence import config as configuration
 from ringfence.config import Config, KernelLimits
-from ringfence.control import ControlServer, claim_folder
 from ringfence.errors import Finding, StartRefused
 from ringfence.kernel import boot as kernel
 from ringfence.kernel import guard, loader, source
@@ -32,20 +28,20 @@ from ringfence.kernel.bind import within
 from ringfence.kernel.call import Gate, Opener, opener
 from ringfence.kernel.context import Budget, Context, Principal
 from ringfence.kernel.fused import fused_named
-from ringfence.kernel.manifest import Manifest
+from ringfence.kernel.manifest import Manifest, SettingsNeed, ToolNeed
 from ringfence.kernel.payload import did_you_mean
 from ringfence.kernel.ports import Clock, Driver, Grant, Health, ToolEnv, ToolSpec
 from ringfence.kernel.proxy import ToolState
 from ringfence.kernel.registry import Registry
 from ringfence.kernel.scope import scope_tasks
 from ringfence.kernel.threads import Pool
-from ringfence.kernel.views import View, arguments, bind_named, plain_named
+from ringfence.kernel.views import View, arguments, bind_named, plain_named, refuse_unknown
 from ringfence.kernel.waiting import serve as serve_job
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
 
 BUILT_IN = ("clock", "db", "http", "log")
-PAGES = 5  # of an application's own, that a start shows as addresses to open
+BUDGETS = ("default", "call", "control", "events")  # beside one for each tool that lets work in
 ALWAYS = ("log", "http")  # beside the clock: an application can be looked at and says what it does
 
 
@@ -80,25 +76,37 @@ class Tools:
 
     def driver(self, instance: str, env: ToolEnv) -> Driver:
         """Make the driver that the configuration chooses for an instance."""
+        made, options = self.chosen(instance)
+        return made(options, env)
+
+    def chosen(self, instance: str) -> tuple[Callable[[Struct, ToolEnv], Driver], Struct]:
+        """Return the driver's class and its options; raises StartRefused with all that is wrong."""
         table = self.config.tool(instance)
         spec = self.known.get(table.tool)
         if spec is None:
-            hint = did_you_mean(table.tool, sorted(self.known))
-            raise self._refused(instance, f"no tool is called {table.tool!r}{hint}")
+            known = sorted(self.known)
+            said = f"no tool is called {table.tool!r}; expected one of {', '.join(known)}"
+            raise configuration.refused(
+                self.config, instance, said, did_you_mean(table.tool, known).lstrip("; ")
+            )
         name = table.driver or spec.default_driver
         try:
             module = importlib.import_module(f"{spec.package}.drivers.{name}")
         except ModuleNotFoundError as error:
-            if error.name != f"{spec.package}.drivers.{name}":
-                said = f"driver {name!r} needs {error.name}, which is not installed"
-                raise self._refused(instance, said) from error
-            raise self._refused(instance, f"tool {spec.name} has no driver {name!r}") from error
-        driver: Driver = module.Driver(configuration.tool_options(table, module.Driver.Config), env)
-        return driver
+            raise self._no_driver(instance, spec, name, error) from error
+        return module.Driver, configuration.tool_options(table, module.Driver.Config)
 
-    def _refused(self, instance: str, message: str) -> StartRefused:
-        finding = Finding(configuration.FILE, 0, "unknown-tool", f"tools.{instance}: {message}")
-        return StartRefused(f"{self.config.name} does not start: 1 finding.", findings=[finding])
+    def _no_driver(
+        self, instance: str, spec: ToolSpec, name: str, error: ModuleNotFoundError
+    ) -> StartRefused:
+        if error.name != f"{spec.package}.drivers.{name}":
+            said = f"driver {name!r} needs {error.name}, which is not installed"
+            return configuration.refused(self.config, instance, said, f"install {error.name}")
+        drivers = importlib.import_module(f"{spec.package}.drivers")
+        known = sorted(m.name for m in iter_modules(drivers.__path__) if not m.name.startswith("_"))
+        said = f"tool {spec.name} has no driver {name!r}; expected one of {', '.join(known)}"
+        hint = did_you_mean(name, known).lstrip("; ")
+        return configuration.refused(self.config, instance, said, hint)
 
 
 def _announced(package: str) -> ToolSpec:
@@ -140,18 +148,38 @@ class Wires:
     def know(self, contract: type) -> None:
         self.tools.know(contract)
 
-    def instance_for(self, tool: str, field: str) -> str:
-        return self.tools.instance_for(tool, field)
+    def configure(self, manifest: Manifest) -> kernel.Configured:
+        """Resolve what the configuration decides, collecting everything that is wrong with it."""
+        needs = [need for plugin in manifest.plugins for need in plugin.needs]
+        classes = {_settings(n.settings) for n in needs if isinstance(n, SettingsNeed)}
+        fields: dict[str, set[str]] = {}
+        for cls in classes:
+            fields.setdefault(cls.__section__, set()).update(cls.__struct_encode_fields__)
+        instances = {
+            (need.tool, need.field): self.tools.instance_for(need.tool, need.field)
+            for need in needs
+            if isinstance(need, ToolNeed)
+        }
+        read = {*self.config.settings} if manifest.quarantined else {*fields}
+        wrong = configuration.unread(self.config, read, {*BUDGETS, *self.tools.known})
+        settings: dict[type, Struct] = {}
+        for cls in classes:
+            try:
+                settings[cls] = configuration.section(self.config, cls, fields[cls.__section__])
+            except StartRefused as error:
+                wrong += error.findings
+        for instance in sorted({*instances.values(), *self.config.tools, *ALWAYS}):
+            try:
+                self.tools.chosen(instance)
+            except StartRefused as error:
+                wrong += error.findings
+        return kernel.Configured(settings, instances, sorted(set(wrong)))
 
     def instances(self, wanted: Sequence[str]) -> Mapping[str, Driver]:
         """Make the clock, the log, what plugins ask for, and last what lets work in."""
         names = ["log", *(n for n in wanted if n not in ("clock", *ALWAYS)), "http"]
         made = {name: self.tools.driver(name, self._env(name, self.clock)) for name in names}
         return {"clock": self.clock_driver, **made}
-
-    def settings(self, wanted: type[Struct]) -> Struct:
-        assert issubclass(wanted, Settings)
-        return configuration.section(self.config, wanted)
 
     def budget(self, ingress: str) -> Budget:
         return self.config.budget(ingress)
@@ -184,6 +212,11 @@ def _version() -> str:
         return version("ringfence")
     except PackageNotFoundError:
         return "not installed"  # it runs from its sources
+
+
+def _settings(cls: type[Struct]) -> type[Settings]:
+    assert issubclass(cls, Settings)
+    return cls
 
 
 def _limits(chosen: KernelLimits) -> kernel.Limits:
@@ -258,6 +291,7 @@ class Application:
             known = bind_named(entry), opener(gate, entry, budget, f"{origin} {name}")
             self._ways_in[name] = known
         view, way_in = known
+        refuse_unknown(view, entry, payload)
         tenant = principal.tenant if principal else None
         return await way_in(arguments(view, payload), principal, tenant)
 
@@ -387,7 +421,7 @@ def check(root: Path) -> list[Finding]:
         modules = loader.import_features(sources, territory, limit)
         library.keep()
         manifest = kernel.declare(modules, wires)
-        return kernel.findings(manifest, modules, wires)
+        return sorted({*kernel.findings(manifest, wires), *wires.configure(manifest).findings})
     finally:
         guard.remove(territory)
 
@@ -401,83 +435,3 @@ def load(root: Path, overrides: Mapping[str, object]) -> Config:
             "<feature>.py in it."
         )
     return configuration.load(root, overrides=overrides)
-
-
-async def serve(
-    root: Path,
-    *,
-    overrides: Mapping[str, object],
-    strict: bool,
-    announce: Callable[[str], None],
-) -> int:
-    """Run an application until SIGTERM or SIGINT; return the exit code of the process.
-
-    The first signal drains; a second one ends the process at once, and so does a drain that takes
-    longer than all of its deadlines together.
-    """
-    async with AsyncExitStack() as undo:
-        config = load(root, overrides)
-        claim = claim_folder(root)  # before anything is touched that the other process uses
-        if claim is not None:
-            undo.callback(claim.release)
-        application = await boot(config, strict=strict)
-        undo.push_async_callback(application.stop)
-        control = ControlServer(application, root, claim=claim)
-        await control.start()
-        undo.push_async_callback(control.stop)
-        gc.freeze()  # what the start made stays: no collection has to look at it again
-        signals = _Signals(application.stop_limit_s)
-        for line in _greeting(application):
-            announce(line)
-        await signals.ended.wait()
-        announce("stopping: work in progress ends first; a second signal ends it at once")
-    return 0
-
-
-def _greeting(application: Application) -> Iterator[str]:
-    """Yield what a person wants to see first: what is wrong, and the addresses to open."""
-    status = application.status()
-    plugins = [plugin for domain in status.domains for plugin in domain.plugins]
-    for plugin in plugins:
-        if plugin.state == "quarantined":
-            yield f"quarantined {plugin.id}: {plugin.reason}"
-    for tool in status.tools:
-        if tool.state == "dead":
-            yield f"dead tool {tool.instance}: {tool.reason}"
-    serving = sum(plugin.state == "serving" for plugin in plugins)
-    names = ", ".join(domain.name for domain in status.domains)
-    yield f"{status.app} is {status.state}: {serving} of {len(plugins)} plugins serve ({names})"
-    labels = (d.declaration.label for d in application.manifest.declared)
-    pages = sorted(label[4:] for label in labels if label.startswith("GET /") and "{" not in label)
-    for address in application.addresses:
-        for page in (*pages[:PAGES], "/openapi.json", "/health/ready"):
-            yield f"  {address}{page}"
-
-
-class _Signals:
-    """SIGTERM and SIGINT: the first asks to stop, the second ends the process.
-
-    Plain handlers, not the event loop's, so that they run even while a plugin blocks the loop.
-    """
-
-    def __init__(self, limit_s: float) -> None:
-        self.ended = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._limit_s = limit_s
-        self._asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self)
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            os._exit(128 + number)
-        self._asked = True
-        self._loop.call_soon_threadsafe(self.ended.set)
-        last_resort = threading.Timer(self._limit_s, self._give_up)
-        last_resort.daemon = True
-        last_resort.start()
-
-    def _give_up(self) -> None:
-        sys.stderr.write(f"stopping has taken over {self._limit_s:g} s; ending the process\n")
-        sys.stderr.flush()
-        os._exit(1)

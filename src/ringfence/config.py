@@ -8,7 +8,7 @@ every finding, never another error, and no message shows a value of the environm
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Annotated, Literal, TypeVar
 
@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ringfence.document import OVERRIDES, Places, Raw, fill, keys, lay, read
+from ringfence.errors import Finding, StartRefused
 from ringfence.kernel.context import Budget
 from ringfence.settings import Seconds as Seconds
 from ringfence.settings import Secret as Secret
@@ -153,18 +154,47 @@ def load(
     return _config(document, env, reading)
 
 
-def section(config: Config, settings: type[S]) -> S:
+def section(config: Config, settings: type[S], also: Collection[str] = ()) -> S:
     """Return `[settings.<section>]` as the `Settings` class that a feature declares.
+
+    Args:
+        also: Keys of the section that other classes read.
 
     Raises:
         StartRefused: The section does not fit the class; carries every finding.
     """
     reading = Reading(config.source)
     name = settings.__section__
-    result = reading.struct(config.settings.get(name, {}), settings, ("settings", name))
+    result = reading.struct(config.settings.get(name, {}), settings, ("settings", name), also)
     reading.finish(config.name)
     assert result is not None
     return result
+
+
+def unread(config: Config, sections: Collection[str], budgets: Collection[str]) -> list[Finding]:
+    """List the sections of settings and the kinds of budget that nothing reads.
+
+    Args:
+        sections: Those that some feature's `Settings` reads.
+        budgets: The kinds that there are.
+    """
+    reading = Reading(config.source)
+    for name in sorted(config.settings.keys() - set(sections)):
+        reading.unknown(("settings", name), sections)
+    for name in sorted(config.budgets.keys() - set(budgets)):
+        reading.unknown(("budgets", name), budgets)
+    return reading.findings
+
+
+def refused(config: Config, instance: str, message: str, fix: str = "") -> StartRefused:
+    """Return the refusal of a tool's table that only the tools themselves can judge."""
+    reading = Reading(config.source)
+    written = config.tools.get(instance)
+    key = "driver" if written is not None and written.driver is not None else ""
+    reading.refuse(
+        "unknown-tool", ("tools", instance, key) if key else ("tools", instance), message, fix
+    )
+    return StartRefused(f"{config.name}: 1 fault in its configuration.", findings=reading.findings)
 
 
 def tool_options(table: ToolTable, options: type[O]) -> O:

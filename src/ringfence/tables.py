@@ -8,7 +8,7 @@ Used by `config.py` alone.
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
@@ -92,12 +92,18 @@ class Reading:
             self.refuse("wrong-type", key, f"wrong type; expected a table, got {_kind(value)}")
         return {}
 
-    def struct(self, table: Mapping[str, object], into: type[S], key: Key) -> S | None:
-        """Check `table` against `into`; return None once anything is wrong with it."""
+    def struct(
+        self, table: Mapping[str, object], into: type[S], key: Key, also: Collection[str] = ()
+    ) -> S | None:
+        """Check `table` against `into`; return None once anything is wrong with it.
+
+        Args:
+            also: Names that something else reads of the same table.
+        """
         before = len(self.findings)
         fields = {field.encode_name: field for field in msgspec.structs.fields(into)}
-        for name in sorted(table.keys() - fields.keys()):
-            self.unknown((*key, name), fields)
+        for name in sorted(table.keys() - fields.keys() - set(also)):
+            self.unknown((*key, name), {*fields, *also})
         values: dict[str, object] = {}
         for name, field in fields.items():
             if name in table:
@@ -137,8 +143,7 @@ class Reading:
         if not self.findings:
             return
         count = len(self.findings)
-        what = f"{count} thing{'s' if count > 1 else ''} wrong"
-        message = f"{subject}: the configuration does not hold; expected none, got {what}."
+        message = f"{subject}: {count} fault{'s' if count > 1 else ''} in its configuration."
         raise StartRefused(message, findings=sorted(self.findings))
 
     def _leaf(self, value: object, annotation: object, key: Key) -> object:

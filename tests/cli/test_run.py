@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -81,11 +82,12 @@ def run(app: Path) -> Iterator[Run]:
 
 
 def address(process: subprocess.Popen[str]) -> str:
-    """Wait until it serves; return what it says to open."""
+    """Wait until it serves; return where, with a slash at the end."""
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("http"):
-            return line.strip()
+        if line.strip().startswith("http"):
+            there = urlsplit(line.strip())
+            return f"{there.scheme}://{there.netloc}/"
     raise AssertionError("it ended without serving")
 
 

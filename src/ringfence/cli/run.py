@@ -9,6 +9,7 @@ import click
 from ringfence.cli.options import app_argument
 from ringfence.cli.terminal import say
 
+LEFT_BEHIND_S = 0.5  # what a cancelled task gets to end
 Tables = dict[str, dict[str, dict[str, object]]]
 
 
@@ -22,17 +23,30 @@ def verb(app: Path, host: str | None, port: int | None, strict: bool) -> int:
 
     The first signal lets work in progress finish; the second ends it at once.
     """
-    from ringfence.app import serve
-    from ringfence.cli import held
+    from ringfence.serve import serve
 
     work = serve(app, overrides=_overrides(app, host, port), strict=strict, announce=say)
     runner = asyncio.Runner(loop_factory=_loop_factory())
     try:
         return runner.run(work)
     finally:
-        # Closing waits for worker threads; one that hangs is left to the end of the process.
-        if not held():
-            runner.close()
+        _close(runner)
+
+
+def _close(runner: asyncio.Runner) -> None:
+    """Close the loop. That waits for tasks and threads: what hangs is left to the process's end."""
+    from ringfence.cli import held
+
+    loop = runner.get_loop()
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left, timeout=LEFT_BEHIND_S))
+    if held() or asyncio.all_tasks(loop):
+        loop.set_exception_handler(lambda loop, context: None)  # it tells of tasks that are left
+    else:
+        runner.close()
 
 
 def _overrides(app: Path, host: str | None, port: int | None) -> Tables:

@@ -55,7 +55,7 @@ async def start(app: "Wiring") -> "Running":
         sources = loader.read_sources(discovered, library)  # what they say, running none
         modules = import_features(sources, library, app, undo)  # guarded, each within its deadline
         manifest = declare(modules, app)  # what every plugin needs and offers
-        verified = check(manifest, modules, app)  # all findings at once, or none
+        verified = check(manifest, app)  # all findings at once, or none
         equipped = await start_tools(verified, app, undo)  # what is down starts as dead
         built = build_plugins(equipped, app)  # fields filled in, constructors called
         started = await start_plugins(built, app, undo)  # providers before their consumers
@@ -97,27 +97,30 @@ class Wiring(Protocol):
         """Learn of a tool from its contract, as a plugin imports it."""
         ...
 
-    def instance_for(self, tool: str, field: str) -> str:
-        """The instance of `tool` that a field of that name gets; raises StartRefused if none."""
+    def configure(self, manifest: Manifest) -> "Configured":
+        """Resolve every field that the configuration decides, collecting all that is wrong."""
         ...
 
     def instances(self, wanted: Sequence[str]) -> Mapping[str, Driver]:
         """Make the drivers of the wanted instances, and of those that always run."""
         ...
 
-    def settings(self, wanted: type[Struct]) -> Struct:
-        """The section of the configuration that a Settings class names."""
-        ...
-
     def budget(self, ingress: str) -> Budget: ...
+
+
+class Configured(Struct, frozen=True):
+    """What the configuration decides for the plugins of a manifest, and what is wrong with it."""
+
+    settings: Mapping[type, Struct]
+    instances: Mapping[tuple[str, str], str]  # tool and field → instance
+    findings: Sequence[Finding]
 
 
 class Verified(Struct, frozen=True):
     """An application in which nothing is ambiguous."""
 
     manifest: Manifest
-    settings: Mapping[type, Struct]
-    instances: Mapping[tuple[str, str], str]  # tool and field → instance
+    configured: Configured
 
 
 class Equipped(Struct, frozen=True):
@@ -183,60 +186,59 @@ def declare(modules: loader.Modules, app: Wiring) -> Manifest:
         else:
             lost = Quarantined(feature.id, feature.domain, feature.file, wrong[0], written.names)
             quarantined.append(lost)
-    return Manifest(app.name, plugins, quarantined, sorted(set(findings)))
+    manifest = Manifest(app.name, plugins, quarantined, findings, ())
+    return _contain(manifest, modules.sources, app)
 
 
-def check(manifest: Manifest, modules: loader.Modules, app: Wiring) -> Verified:
-    """Refuse what is ambiguous; under `strict`, whatever is wrong."""
-    found = findings(manifest, modules, app)
-    refusing = [f for f in found if app.strict or f not in manifest.findings]
-    if refusing:
-        raise BootError(f"{app.name} does not start: {_count(refusing)}", findings=found)
-    settings, instances, wrong = _configured(manifest, app)
-    if wrong:
-        raise StartRefused(f"{app.name} does not start: {_count(wrong)}", findings=wrong)
-    return Verified(manifest, settings, instances)
-
-
-def findings(manifest: Manifest, modules: loader.Modules, app: Wiring) -> list[Finding]:
-    """List all that is wrong with an application, what tools find included."""
-    request_tools = {kind: tool for kind, (tool, _) in app.request_values.items()}
-    discovered = modules.sources.discovered
-    facts = Facts(manifest.declared, discovered.domains, discovered.root)
-    found = [*manifest.findings, *verify(manifest, request_tools)]
+def _contain(manifest: Manifest, sources: loader.Sources, app: Wiring) -> Manifest:
+    """Let the tools check their part; a finding that concerns one plugin quarantines that one."""
+    facts = Facts(manifest.declared, sources.discovered.domains, sources.discovered.root)
+    by_file = {plugin.file: plugin for plugin in manifest.plugins}
+    contained = dict.fromkeys(manifest.findings)
+    ambiguous: list[Finding] = []
+    lost = {q.id: q for q in manifest.quarantined}
     for spec in app.specs():
-        if spec.check is not None:
-            found += spec.check(facts)
-    return sorted(set(found))
+        for finding in spec.check(facts) if spec.check is not None else ():
+            plugin = by_file.get(finding.file)
+            if plugin is None or finding.rule not in spec.contained:
+                ambiguous.append(finding)
+            else:
+                contained[finding] = None
+                names = sources.by_feature[plugin.id].names
+                gone = Quarantined(plugin.id, plugin.domain, plugin.file, finding, names)
+                lost.setdefault(plugin.id, gone)
+    serving = [plugin for plugin in manifest.plugins if plugin.id not in lost]
+    return Manifest(app.name, serving, list(lost.values()), sorted(contained), ambiguous)
+
+
+def check(manifest: Manifest, app: Wiring) -> Verified:
+    """Refuse what is ambiguous or wrongly configured; under `strict`, whatever is wrong."""
+    found = findings(manifest, app)
+    configured = app.configure(manifest)
+    refusing = [f for f in found if app.strict or f not in manifest.findings]
+    every = sorted({*found, *configured.findings})
+    if configured.findings:
+        raise StartRefused(f"{app.name} does not start: {_count(every)}", findings=every)
+    if refusing:
+        raise BootError(f"{app.name} does not start: {_count(every)}", findings=every)
+    return Verified(manifest, configured)
+
+
+def findings(manifest: Manifest, app: Wiring) -> list[Finding]:
+    """List all that is wrong with an application but for its configuration."""
+    request_tools = {kind: tool for kind, (tool, _) in app.request_values.items()}
+    ambiguous = verify(manifest, request_tools)
+    return sorted({*manifest.findings, *manifest.ambiguous, *ambiguous})
 
 
 def _count(found: Sequence[Finding]) -> str:
     return f"{len(found)} finding{'s' if len(found) > 1 else ''}."
 
 
-def _configured(
-    manifest: Manifest, app: Wiring
-) -> tuple[dict[type, Struct], dict[tuple[str, str], str], list[Finding]]:
-    """Resolve every field that the configuration decides, collecting all that is wrong."""
-    settings: dict[type, Struct] = {}
-    instances: dict[tuple[str, str], str] = {}
-    wrong: list[Finding] = []
-    for plugin in manifest.plugins:
-        for need in plugin.needs:
-            try:
-                if isinstance(need, SettingsNeed) and need.settings not in settings:
-                    settings[need.settings] = app.settings(need.settings)
-                elif isinstance(need, ToolNeed):
-                    instances[need.tool, need.field] = app.instance_for(need.tool, need.field)
-            except StartRefused as error:
-                wrong += error.findings
-    return settings, instances, wrong
-
-
 async def start_tools(verified: Verified, app: Wiring, undo: AsyncExitStack) -> Equipped:
     """Start every tool that is needed. One whose backend is down refuses its users, no more."""
     undo.push_async_callback(app.pool.stop)
-    drivers = app.instances(sorted(set(verified.instances.values())))
+    drivers = app.instances(sorted(set(verified.configured.instances.values())))
     states = {instance: ToolState(instance) for instance in drivers}
     for instance, driver in drivers.items():
         undo.push_async_callback(_contained, driver.stop, instance, app.limits.stop_timeout)
@@ -298,13 +300,13 @@ def _fields(place: Seat, equipped: Equipped, app: Wiring) -> dict[str, object]:
     for need in facts.needs:
         match need:
             case ToolNeed():
-                instance = verified.instances[need.tool, need.field]
+                instance = verified.configured.instances[need.tool, need.field]
                 grant = Grant(facts.id, facts.domain, instance)
                 target = equipped.drivers[instance].handle(grant)
                 state = equipped.states[instance]
                 filled[need.field] = handle(need.contract, target, state, app.gate, facts.id)
             case SettingsNeed():
-                filled[need.field] = verified.settings[need.settings]
+                filled[need.field] = verified.configured.settings[need.settings]
             case ServiceNeed():
                 filled[need.field] = service_field(app.gate, need, fused=app.limits.fused)
     return filled

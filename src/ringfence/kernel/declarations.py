@@ -7,7 +7,7 @@ that is wrong with a class is reported at once, each with the line of the field 
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping
-from typing import Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Union, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
@@ -171,8 +171,11 @@ class _Reading:
         for base in reversed(self.cls.__mro__):
             attributes |= vars(base)
         for name, function in attributes.items():
-            marks: tuple[Declaration, ...] = getattr(function, "__ringfence__", ())
-            if marks and inspect.isfunction(function):
+            decorated = getattr(function, "__func__", function)  # below @staticmethod
+            marks: tuple[Declaration, ...] = getattr(decorated, "__ringfence__", ())
+            if marks and not inspect.isfunction(function):
+                self._report(name, "RF112", "it is no method; expected one that takes self")
+            elif marks and inspect.isfunction(function):
                 offer = self._offer(name, function, tuple(reversed(marks)))
                 if offer is not None:
                     yield offer
@@ -221,22 +224,27 @@ class _Reading:
                 values.append(RequestValue(parameter.name, hint))
             elif parameter.name not in hints:
                 wrong += self._report(name, "RF112", f"{parameter.name!r} has no annotation")
+            elif any(_inner(hint) is kind for kind in self.request_types):  # never from a payload
+                said = f"{parameter.name!r} is filled in by the kernel, and cannot be optional"
+                fix = "name its type alone; who asks, if anybody, is `ctx.principal`"
+                wrong += self._report(name, "RF112", said, fix)
             else:
                 default = REQUIRED if parameter.default is parameter.empty else parameter.default
                 taken.append(Parameter(parameter.name, hint, default))
         if "return" not in hints:
             wrong += self._report(name, "RF112", "it has no return annotation")
-        wrong += sum(self._unreadable(name, p.name, p.annotation) for p in taken)
+        wrong += sum(self._unreadable(name, repr(p.name), p.annotation) for p in taken)
+        wrong += self._unreadable(name, "its result", hints.get("return"))
         if wrong:
             return None, ()
         doc = inspect.cleandoc(function.__doc__ or "")
         return Signature(tuple(taken), hints["return"], doc), tuple(values)
 
-    def _unreadable(self, name: str, parameter: str, hint: object) -> int:
+    def _unreadable(self, name: str, what: str, hint: object) -> int:
         try:
             describe(hint)
         except (TypeError, NameError) as error:
-            return self._report(name, "RF112", f"{parameter!r} has a type of no schema: {error}")
+            return self._report(name, "RF112", f"{what} has a type of no schema: {error}")
         return 0
 
     def _report(self, name: str, rule: str, message: str, fix: str = "") -> int:
@@ -246,6 +254,12 @@ class _Reading:
         subject = f"{self.place.id}.{name}".rstrip(".")
         self.findings.append(self.place.finding(where, rule, f"{subject}: {message}", fix))
         return 1
+
+
+def _inner(hint: object) -> object:
+    """Return what stands inside `X | None` and `Annotated[X, ...]`."""
+    target, _ = _strip_none(hint)
+    return _inner(get_args(target)[0]) if get_origin(target) is Annotated else target
 
 
 def _strip_none(hint: object) -> tuple[object, bool]:

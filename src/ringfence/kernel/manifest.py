@@ -101,7 +101,8 @@ class Manifest(Struct, frozen=True):
     app: str
     plugins: Sequence[PluginFacts]
     quarantined: Sequence[Quarantined]
-    findings: Sequence[Finding]
+    findings: Sequence[Finding]  # each concerns a plugin that is quarantined, or refuses nothing
+    ambiguous: Sequence[Finding]  # each refuses the start
 
     @property
     def declared(self) -> list[Declared]:

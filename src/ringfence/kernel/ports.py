@@ -285,6 +285,7 @@ class ToolSpec(Struct, frozen=True):
     default_driver: str
     request_values: Mapping[type, str] = {}  # parameter type → the operation that yields it
     check: "Callable[[Facts], list[Finding]] | None" = None
+    contained: frozenset[str] = frozenset()  # rules whose findings concern one plugin alone
 
 
 class Facts(Struct, frozen=True):

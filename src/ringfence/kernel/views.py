@@ -17,9 +17,9 @@ from msgspec.structs import fields
 from ringfence.errors import Fault, Invalid, PluginFailed
 from ringfence.kernel.call import Gate, NamedCall, open_root, plain_call
 from ringfence.kernel.context import Context, current
-from ringfence.kernel.contract import sole_struct
+from ringfence.kernel.contract import payload_parameters, sole_struct
 from ringfence.kernel.manifest import ServiceNeed
-from ringfence.kernel.payload import conform, faults, is_class, to_plain
+from ringfence.kernel.payload import conform, did_you_mean, faults, is_class, to_plain
 from ringfence.kernel.ports import REQUIRED, Parameter
 from ringfence.kernel.registry import Entry
 
@@ -269,6 +269,19 @@ def arguments(view: View, payload: Payload) -> Values:
         raise view.unfit(payload) from None
     values |= {f"fixed[{i}]": value for i, value in enumerate(view.fixed)}
     return tuple(values[expression] for expression in view.passed)
+
+
+def refuse_unknown(view: View, entry: Entry, payload: Payload) -> None:
+    """Raise Invalid for names that the service does not take, typed by hand as they are."""
+    known = [p.name for p in payload_parameters(entry.signature)]
+    found = [
+        Fault(f"$.{name}", f"unknown parameter{did_you_mean(name, known)}")
+        for name in payload
+        if name not in known
+    ]
+    if found:
+        rest = view.unfit(payload).faults
+        raise Invalid("the payload does not fit", subject=entry.operation, faults=[*found, *rest])
 
 
 def _checked(view: View, i: int, value: object) -> object:

@@ -10,6 +10,7 @@ SPEC = ToolSpec(
     package="ringfence.tools.http",
     default_driver="uvicorn",
     check=check,
+    contained=frozenset(f"RF30{n}" for n in (1, 3, 4, 5, 6, 7, 8, 9)) | {"RF310"},
 )
 
 __all__ = ["SPEC", "Http", "Route", "delete", "get", "patch", "post", "put"]

@@ -7,10 +7,10 @@ A path is `/` and segments; a segment is text or `{name}`, which stands for one 
 and is bound to the parameter of that name. Decorators only declare: a bad path is a finding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, TypeVar
 
-from ringfence.kernel.ports import Declaration, declare
+from ringfence.kernel.ports import Budget, Declaration, declare
 
 F = TypeVar("F", bound=Callable[..., object])
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -46,52 +46,72 @@ class Route(Declaration, frozen=True):
         return f"{self.method} {self.path}"
 
 
-def get(path: str, *, status: int = 200) -> Callable[[F], F]:
+def get(
+    path: str, *, status: int = 200, calls: Sequence[str] = (), budget: Budget | None = None
+) -> Callable[[F], F]:
     """Answer GET, and HEAD without the body.
 
     Args:
         path: `/orders/{order_id}`; each `{name}` is a parameter of the method.
         status: Of a successful answer, 200 to 299. None is answered with 204 and no body, or
             with this status where it is not 200.
+        calls: Services that the method reaches through `ctx.call`.
+        budget: What one request may spend, beside the budget of every request.
     """
-    return declare(Route("GET", path, status))
+    return declare(Route("GET", path, status, calls=tuple(calls), budget=budget))
 
 
-def post(path: str, *, status: int = 200) -> Callable[[F], F]:
+def post(
+    path: str, *, status: int = 200, calls: Sequence[str] = (), budget: Budget | None = None
+) -> Callable[[F], F]:
     """Answer POST; one Struct among the method's parameters is the JSON body.
 
     Args:
         path: As for `get`.
         status: As for `get`; 201 where something was made.
+        calls: As for `get`.
+        budget: As for `get`.
     """
-    return declare(Route("POST", path, status))
+    return declare(Route("POST", path, status, calls=tuple(calls), budget=budget))
 
 
-def put(path: str, *, status: int = 200) -> Callable[[F], F]:
+def put(
+    path: str, *, status: int = 200, calls: Sequence[str] = (), budget: Budget | None = None
+) -> Callable[[F], F]:
     """Answer PUT; one Struct among the method's parameters is the JSON body.
 
     Args:
         path: As for `get`.
         status: As for `get`.
+        calls: As for `get`.
+        budget: As for `get`.
     """
-    return declare(Route("PUT", path, status))
+    return declare(Route("PUT", path, status, calls=tuple(calls), budget=budget))
 
 
-def patch(path: str, *, status: int = 200) -> Callable[[F], F]:
+def patch(
+    path: str, *, status: int = 200, calls: Sequence[str] = (), budget: Budget | None = None
+) -> Callable[[F], F]:
     """Answer PATCH; one Struct among the method's parameters is the JSON body.
 
     Args:
         path: As for `get`.
         status: As for `get`.
+        calls: As for `get`.
+        budget: As for `get`.
     """
-    return declare(Route("PATCH", path, status))
+    return declare(Route("PATCH", path, status, calls=tuple(calls), budget=budget))
 
 
-def delete(path: str, *, status: int = 200) -> Callable[[F], F]:
+def delete(
+    path: str, *, status: int = 200, calls: Sequence[str] = (), budget: Budget | None = None
+) -> Callable[[F], F]:
     """Answer DELETE; like `get`, it reads parameters from path and query alone.
 
     Args:
         path: As for `get`.
         status: As for `get`.
+        calls: As for `get`.
+        budget: As for `get`.
     """
-    return declare(Route("DELETE", path, status))
+    return declare(Route("DELETE", path, status, calls=tuple(calls), budget=budget))
