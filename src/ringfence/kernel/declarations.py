@@ -171,8 +171,9 @@ class _Reading:
         for base in reversed(self.cls.__mro__):
             attributes |= vars(base)
         for name, function in attributes.items():
-            decorated = getattr(function, "__func__", function)  # below @staticmethod
-            marks: tuple[Declaration, ...] = getattr(decorated, "__ringfence__", ())
+            inner = getattr(function, "__func__", None)  # of a @staticmethod
+            below: tuple[Declaration, ...] = getattr(inner, "__ringfence__", ())
+            marks: tuple[Declaration, ...] = getattr(function, "__ringfence__", below)
             if marks and not inspect.isfunction(function):
                 self._report(name, "RF112", "it is no method; expected one that takes self")
             elif marks and inspect.isfunction(function):
