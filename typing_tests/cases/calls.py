@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable
 from contextlib import AbstractContextManager
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, assert_type
 
 from msgspec import Struct
 
@@ -99,10 +99,10 @@ def made(clock: Clock, db: Database, ctx: Context) -> None:
 
 
 async def called(plugin: PlaceOrder, ctx: Context) -> None:
-    order: Order = await plugin.place(NewOrder("tea"), ctx)
+    assert_type(await plugin.place(NewOrder("tea"), ctx), Order)
     await plugin.place("tea", ctx)  # error: mypy, pyright
-    text: str = await plugin.place(NewOrder("tea"), ctx)  # error: mypy, pyright
-    count: int = plugin.count()
+    assert_type(await plugin.place(NewOrder("tea"), ctx), str)  # error: mypy, pyright
+    assert_type(plugin.count(), int)
     await plugin.count()  # error: mypy, pyright
     if plugin.level is not None:
         await plugin.level(sku="tea", least=1)
@@ -116,13 +116,13 @@ def values(ctx: Context) -> None:
     Budget(wall="1s")  # error: mypy, pyright
     Principal("user:1").id = "user:2"  # error: mypy, pyright
     Billing().currency = "CHF"  # error: mypy, pyright
-    name: str = ctx.principal.id  # error: mypy, pyright
+    assert_type(ctx.principal.id, str)  # error: mypy, pyright
 
 
 def waited(work: Awaitable[int], db: Database) -> None:
-    number: int = wait(work)
-    text: str = wait(work)  # error: mypy, pyright
-    block: AbstractContextManager[Transaction] = wait(db.transaction())
+    assert_type(wait(work), int)
+    assert_type(wait(work), str)  # error: mypy, pyright
+    assert_type(wait(db.transaction()), AbstractContextManager[Transaction])
     with wait(db.transaction()) as tx:
-        rows: int = wait(tx.execute("DELETE FROM x"))
+        assert_type(wait(tx.execute("DELETE FROM x")), int)
     wait(7)  # error: mypy, pyright
