@@ -11,10 +11,18 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def app_argument(function: F) -> F:
-    """Take the application's folder as an optional argument."""
-    return click.argument("app", default=".", callback=_folder, type=click.Path(path_type=Path))(
-        function
+    """Take the application's folder as an optional argument; `--app` says the same."""
+    named = click.option(
+        "--app",
+        "app_named",
+        type=click.Path(path_type=Path),
+        expose_value=False,
+        is_eager=True,
+        callback=_remember,
+        hidden=True,
     )
+    placed = click.argument("app", default=".", callback=_folder, type=click.Path(path_type=Path))
+    return named(placed(function))
 
 
 def app_option(function: F) -> F:
@@ -35,8 +43,14 @@ def json_option(function: F) -> F:
     )
 
 
+def _remember(ctx: click.Context, parameter: click.Parameter, app: Path | None) -> None:
+    if app is not None:
+        ctx.meta["ringfence.app"] = app
+
+
 def _folder(ctx: click.Context, parameter: click.Parameter, app: Path) -> Path:
     """Check that an application is there, before anything is done with it."""
+    app = ctx.meta.get("ringfence.app", app)
     if not app.is_dir():
         what = "is a file" if app.exists() else "no such folder"
         raise click.UsageError(f"{app}: {what}.{_similar(app)} Name the application's folder.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ringfence.errors import PluginQuarantined, RingfenceError
-from ringfence.kernel.call import Gate, Opener, opener
+from ringfence.kernel.call import Gate, Opener, close, failure_of, open_root, opener
 from ringfence.kernel.context import Budget
 from ringfence.kernel.fused import fused_view
 from ringfence.kernel.limits import Bulkhead
@@ -63,6 +63,13 @@ class BoundEndpoint:
     @property
     def operation(self) -> str:
         return self._entry.operation
+
+    def refused(self, error: Exception) -> str:
+        entry, label = self._entry, self.declared.declaration.label
+        ctx = open_root(self._gate, entry.operation, entry.plugin, self._budget, label=label)
+        ctx.failure = failure_of(error)
+        close(self._gate, ctx)
+        return ctx.trace_id
 
     @property
     def open(self) -> Opener:

@@ -140,10 +140,14 @@ def name_of(ctx: Context) -> str:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Keep of an exception what explains it: its kind, its text, the innermost line."""
-    where = ""
+    """Keep of an exception what explains it: its kind, its text, and the innermost line, of the
+    application's own modules (whose names have an `@`) if it passed through any."""
+    where = own = ""
     for frame, line in walk_tb(error.__traceback__):
         where = f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
+        if "@" in str(frame.f_globals.get("__name__")):
+            own = where
+    where = own or where
     return Failure(type(error).__name__, text_of(error), where)
 
 

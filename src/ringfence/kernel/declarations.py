@@ -171,6 +171,10 @@ class _Reading:
         for base in reversed(self.cls.__mro__):
             attributes |= vars(base)
         for name, function in attributes.items():
+            unapplied = getattr(function, "__ringfence_unapplied__", None)
+            if isinstance(unapplied, Declaration):
+                message = f"a decorator for a {unapplied.kind} stands without its parentheses"
+                self._report(name, "RF116", message, 'write its arguments: @get("/orders")')
             inner = getattr(function, "__func__", None)  # of a @staticmethod
             below: tuple[Declaration, ...] = getattr(inner, "__ringfence__", ())
             marks: tuple[Declaration, ...] = getattr(function, "__ringfence__", below)

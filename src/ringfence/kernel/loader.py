@@ -8,6 +8,7 @@ others go on.
 import importlib
 import itertools
 import keyword
+import os
 import re
 import threading
 import time
@@ -129,7 +130,8 @@ def _acceptable(path: Path, root: Path, place: str, findings: list[Finding]) -> 
         message = f"{name!r} cannot be a name; expected lower_case_words, as in place_order"
         findings.append(Finding(place, 0, "RF101", message, "rename it"))
         return False
-    if not path.resolve().is_relative_to(root.resolve()):
+    # Not `resolve`, which raises where links form a circle.
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         message = "this is a link that leads out of the application; expected a file in it"
         findings.append(Finding(place, 0, "RF101", message, "put the file itself there"))
         return False

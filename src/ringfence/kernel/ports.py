@@ -89,6 +89,7 @@ def declare(declaration: Declaration) -> Callable[[F], F]:
         setattr(method, "__ringfence__", declared)
         return method
 
+    setattr(attach, "__ringfence_unapplied__", declaration)
     return attach
 
 
@@ -255,6 +256,10 @@ class Endpoint(Protocol):
     def open(self) -> Callable[..., Coroutine[object, None, object]]:
         """Run it: `open(args, principal=None, tenant=None)`, where `args` are the signature's
         parameters in order, checked by the ingress."""
+        ...
+
+    def refused(self, error: Exception) -> str:
+        """Record what came in and was turned away before `open`; return its trace id."""
         ...
 
 

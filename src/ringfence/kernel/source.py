@@ -120,6 +120,8 @@ def library(root: Path) -> Library:
 def parse(path: Path, stamp: tuple[int, int]) -> Volume:
     """Read a file anew: parse, compile, and walk its tree once."""
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no regular file")  # a pipe has no end, and a device may have none
         content = path.read_bytes()
         tree = ast.parse(content, str(path))
         code = compile(tree, str(path), "exec", dont_inherit=True)

@@ -89,7 +89,7 @@ class App:
         try:
             match = self._find(scope)
         except Refused as refused:
-            return refused.answer.send_to(send)
+            return refused.answer().send_to(send)
         return match.target.handle(scope, receive, send, match.captures)
 
     def _find(self, scope: Scope) -> Match[_Target]:

@@ -123,6 +123,10 @@ class Served:
     def declared(self) -> Declared:
         return self._declared
 
+    def refused(self, error: Exception) -> str:
+        """Record nothing; the trace is always the same."""
+        return "0" * 31 + "1"
+
     @property
     def operation(self) -> str:
         return f"orders.{self._declared.method}"

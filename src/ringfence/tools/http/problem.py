@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from msgspec import Struct, json
 
-from ringfence.errors import AppError, Fault, Invalid, RingfenceError
+from ringfence.errors import AppError, Fault, Invalid, RingfenceError, ToolError
 from ringfence.tools.http.wire import Answer
 
 logger = logging.getLogger(__name__)
@@ -50,8 +50,14 @@ class Refused(Exception):
         errors: Sequence[Fault] = (),
         headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
-        super().__init__(code)
-        self.answer = _answer(status, code, detail, errors=errors, headers=headers)
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self._parts = (status, code, detail)
+        self._errors = errors
+        self._headers = headers
+
+    def answer(self, trace_id: str = "") -> "Answer":
+        """Return what is sent."""
+        return _answer(*self._parts, trace_id=trace_id, errors=self._errors, headers=self._headers)
 
 
 def stopping() -> Answer:
@@ -69,7 +75,7 @@ def answer_to(error: Exception, operation: str) -> Answer:
     """
     match error:
         case Refused():
-            return error.answer
+            return error.answer()
         case RingfenceError():
             return _answer_to_ringfence(error)
         case _:
@@ -78,7 +84,7 @@ def answer_to(error: Exception, operation: str) -> Answer:
 
 
 def _answer_to_ringfence(error: RingfenceError) -> Answer:
-    told = isinstance(error, AppError) and error.status < 500
+    told = isinstance(error, AppError | ToolError) and error.status < 500
     return _answer(
         error.status,
         "internal" if error.status == 500 else error.code,

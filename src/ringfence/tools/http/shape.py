@@ -149,7 +149,7 @@ class Shapes:
             "status": status,
             "empty": _empty(status),
             "refused": _refusing(plan),
-            "fail": _failing(endpoint.operation),
+            "fail": _failing(endpoint),
         }
         sources: list[_Source] = []
         for n, argument in enumerate(plan.arguments):
@@ -221,9 +221,11 @@ def _refusing(
     return refused
 
 
-def _failing(operation: str) -> Callable[[Exception, Send], Awaitable[None]]:
+def _failing(endpoint: Endpoint) -> Callable[[Exception, Send], Awaitable[None]]:
     async def fail(error: Exception, send: Send) -> None:
-        if not isinstance(error, Disconnected):
-            await answer_to(error, operation).send_to(send)
+        if isinstance(error, Refused):
+            await error.answer(endpoint.refused(error)).send_to(send)
+        elif not isinstance(error, Disconnected):
+            await answer_to(error, endpoint.operation).send_to(send)
 
     return fail
