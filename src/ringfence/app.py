@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from ringfence import config as configuration
 from ringfence.config import Config, KernelLimits
-from ringfence.errors import Finding, StartRefused
+from ringfence.errors import Finding, Overloaded, StartRefused
 from ringfence.kernel import boot as kernel
 from ringfence.kernel import guard, loader, source
 from ringfence.kernel.bind import within
@@ -279,8 +279,11 @@ class Application:
         Raises:
             NoSuchService: No plugin provides `name`.
             Invalid: The payload does not fit; `faults` lists every fault.
+            Overloaded: The application is stopping, or has stopped.
             RingfenceError: Whatever the call ended with, its trace id set.
         """
+        if self._wires.stopping:
+            raise Overloaded("the application is stopping; nothing new is started.", subject=name)
         gate = self._wires.gate
         entry = gate.registry.get(name)
         if entry.declared is None and entry.refusal is not None:
