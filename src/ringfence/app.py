@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from pkgutil import iter_modules
@@ -256,7 +256,9 @@ class Application:
         """The contexts that have ended, oldest first, as many as are kept."""
         if self._kept_spans is not None:
             return self._kept_spans
-        return [self._span(ctx) for ctx in list(self._wires.gate.spans)]
+        clock = self._wires.clock
+        zero = clock.now() - timedelta(seconds=clock.monotonic())  # once: it keeps their order
+        return [self._span(ctx, zero) for ctx in list(self._wires.gate.spans)]
 
     @property
     def health(self) -> Health:
@@ -347,9 +349,7 @@ class Application:
         word = "dead" if refusal else "healthy"
         return ToolStatus(instance, table.tool, driver, word, state.reason)
 
-    def _span(self, ctx: Context) -> Span:
-        clock = self._wires.clock
-        ago = timedelta(seconds=clock.monotonic() - ctx.started_at)
+    def _span(self, ctx: Context, zero: datetime) -> Span:
         return Span(
             trace_id=ctx.trace_id,
             span_id=ctx.span_id,
@@ -358,7 +358,7 @@ class Application:
             operation=ctx.operation,
             plugin=ctx.plugin,
             origin="" if ctx.parent else ctx.origin.label,
-            started_at=clock.now() - ago,
+            started_at=zero + timedelta(seconds=ctx.started_at),
             duration_s=ctx.ended_at - ctx.started_at,
             queries=ctx.queries,
             failure=ctx.failure,
