@@ -3,7 +3,7 @@
 import asyncio
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 
 import pytest
@@ -13,6 +13,8 @@ from ringfence.kernel.threads import Pool, Share
 from ringfence.kernel.waiting import serve, wait
 
 pytestmark = pytest.mark.anyio
+
+Make = Callable[[int], Pool]
 
 
 class Latch:
@@ -48,11 +50,27 @@ def latch() -> Iterator[Latch]:
     made.opened.set()
 
 
-def pool(size: int = 4) -> Pool:
-    return Pool(size, serve)
+@pytest.fixture
+async def pool(latch: Latch) -> AsyncIterator[Make]:
+    """Make pools of so many threads, none of which outlives the test."""
+    before = set(threading.enumerate())
+    made: list[Pool] = []
+
+    def make(size: int) -> Pool:
+        made.append(Pool(size, serve))
+        return made[-1]
+
+    yield make
+    latch.opened.set()
+    for each in made:
+        await each.stop()
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("ringfence-"):
+            await asyncio.to_thread(thread.join, 10)
+            assert not thread.is_alive()
 
 
-async def test_work_runs_beside_the_loop_in_its_callers_context() -> None:
+async def test_work_runs_beside_the_loop_in_its_callers_context(pool: Make) -> None:
     """A `def` sees the context variables of whoever called it, on another thread."""
     who = ContextVar("who", default="nobody")
     who.set("anna")
@@ -62,11 +80,11 @@ async def test_work_runs_beside_the_loop_in_its_callers_context() -> None:
         who.set("changed, in a copy")
         return seen, threading.current_thread() is threading.main_thread()
 
-    assert await pool().run(Share("a", 1), look, ()) == ("anna", False)
+    assert await pool(4).run(Share("a", 1), look, ()) == ("anna", False)
     assert who.get() == "anna"
 
 
-async def test_a_plugin_uses_no_more_threads_than_its_share(latch: Latch) -> None:
+async def test_a_plugin_uses_no_more_threads_than_its_share(pool: Make, latch: Latch) -> None:
     """What is over it waits, and everything is answered in the end."""
     threads, greedy, other = pool(4), Share("greedy", 2), Share("other", 2)
     held = [asyncio.create_task(threads.run(greedy, latch, ())) for _ in range(50)]
@@ -79,7 +97,7 @@ async def test_a_plugin_uses_no_more_threads_than_its_share(latch: Latch) -> Non
     assert latch.most == 2
 
 
-async def test_a_full_queue_refuses_and_starts_nothing(latch: Latch) -> None:
+async def test_a_full_queue_refuses_and_starts_nothing(pool: Make, latch: Latch) -> None:
     """The caller is told at once, with the plugin's name and when to come back."""
     threads, share = pool(1), Share("orders.place", 1, queue_limit=3)
     first = asyncio.create_task(threads.run(share, latch, ()))
@@ -95,7 +113,7 @@ async def test_a_full_queue_refuses_and_starts_nothing(latch: Latch) -> None:
     assert ran == []
 
 
-async def test_work_that_is_given_up_before_it_starts_never_runs(latch: Latch) -> None:
+async def test_work_that_is_given_up_before_it_starts_never_runs(pool: Make, latch: Latch) -> None:
     """Cancelling the caller takes its work out of the queue."""
     threads, share = pool(1), Share("a", 1)
     first = asyncio.create_task(threads.run(share, latch, ()))
@@ -118,7 +136,7 @@ async def give_up(task: "asyncio.Task[object]") -> None:
         await task
 
 
-async def test_a_thread_that_is_written_off_is_replaced(latch: Latch) -> None:
+async def test_a_thread_that_is_written_off_is_replaced(pool: Make, latch: Latch) -> None:
     """The pool has its size again at once, and the count goes back when the thread really ends."""
     threads, stuck, other = pool(1), Share("stuck", 1), Share("other", 1)
     hung = asyncio.create_task(threads.run(stuck, latch, ()))
@@ -131,7 +149,9 @@ async def test_a_thread_that_is_written_off_is_replaced(latch: Latch) -> None:
     assert threads.written_off == 0
 
 
-async def test_what_waited_for_a_stuck_thread_runs_on_its_replacement(latch: Latch) -> None:
+async def test_what_waited_for_a_stuck_thread_runs_on_its_replacement(
+    pool: Make, latch: Latch
+) -> None:
     """Work of another plugin that was queued before the thread was given up is not forgotten."""
     threads, stuck, other = pool(1), Share("stuck", 1), Share("other", 1)
     hung = asyncio.create_task(threads.run(stuck, latch, ()))
@@ -143,7 +163,9 @@ async def test_what_waited_for_a_stuck_thread_runs_on_its_replacement(latch: Lat
         assert await waiting == "1"
 
 
-async def test_a_share_is_given_back_only_when_its_thread_really_ends(latch: Latch) -> None:
+async def test_a_share_is_given_back_only_when_its_thread_really_ends(
+    pool: Make, latch: Latch
+) -> None:
     """A plugin whose threads all hang gets no more of them: its next call waits."""
     threads, share = pool(4), Share("stuck", 2)
     for _ in range(2):
@@ -168,7 +190,7 @@ class Odd(BaseException):
     [ValueError("plain"), Odd("odd")],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_work_raises_reaches_its_caller(raised: BaseException) -> None:
+async def test_what_work_raises_reaches_its_caller(pool: Make, raised: BaseException) -> None:
     """As it was raised; the thread goes on to its next job."""
     threads, share = pool(1), Share("a", 1)
 
@@ -186,7 +208,7 @@ async def test_what_work_raises_reaches_its_caller(raised: BaseException) -> Non
     [SystemExit, StopIteration, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError],
 )
 async def test_what_would_steer_the_loop_is_an_ordinary_error(
-    raised: type[BaseException],
+    pool: Make, raised: type[BaseException]
 ) -> None:
     """On a worker these are a bug of the handler: nobody has pressed a key or cancelled a task."""
     threads, share = pool(1), Share("a", 1)
@@ -199,7 +221,7 @@ async def test_what_would_steer_the_loop_is_an_ordinary_error(
     assert await threads.run(share, str, (1,)) == "1"
 
 
-async def test_threads_end_with_the_pool() -> None:
+async def test_threads_end_with_the_pool(pool: Make) -> None:
     """Those that are idle end at once; what is busy holds up nobody."""
     threads, seen = pool(3), set[threading.Thread]()
     barrier = threading.Barrier(3)
@@ -216,7 +238,7 @@ async def test_threads_end_with_the_pool() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_a_storm_of_cancellations_loses_and_doubles_nothing(seed: int) -> None:
+async def test_a_storm_of_cancellations_loses_and_doubles_nothing(pool: Make, seed: int) -> None:
     """Whatever is cancelled when: every caller is answered once, with its own answer."""
     choose = random.Random(seed)
     threads = pool(choose.randint(1, 4))

@@ -69,7 +69,8 @@ def connected(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 def worker_threads() -> set[str]:
-    return {each.name for each in threading.enumerate() if each.name.startswith("ringfence-")}
+    """Name the threads of drivers; those of a pool for `def` handlers may be there as well."""
+    return {each.name for each in threading.enumerate() if each.name.startswith("ringfence-db")}
 
 
 # ---- the file
