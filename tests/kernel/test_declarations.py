@@ -82,8 +82,60 @@ def test_rf110_a_field_that_cannot_be_injected(tmp_path: Path, text: str, said: 
     findings = found(tmp_path, {FILE: source})
     assert [f.rule for f in findings] == ["RF110"]
     assert said in findings[0].message
+    assert findings[0].fix
     shown = text if text.startswith(("colour", "order", "driver")) else "class Place"
     assert (findings[0].file, findings[0].line) == place(tmp_path, FILE, shown)
+
+
+UNANNOTATED = {
+    "a contract": ("db = Database", "db", "Database"),
+    "a view": ("own = Own", "own", "Own"),
+    "settings": ("billing = Billing", "billing", "Billing"),
+}
+
+
+@pytest.mark.parametrize("text, name, cls", UNANNOTATED.values(), ids=UNANNOTATED.keys())
+def test_rf117_a_field_without_an_annotation(
+    tmp_path: Path, text: str, name: str, cls: str
+) -> None:
+    """An equals sign where a colon is meant would fill in nothing."""
+    body = f"    {text}\n\n    @service('orders.x')\n    async def x(self) -> None: ...\n"
+    findings = found(tmp_path, {FILE: plugin(body)})
+    assert [f.rule for f in findings] == ["RF117"]
+    assert f"field {name!r} has no annotation" in findings[0].message
+    assert findings[0].fix == f"write `{name}: {cls}`"
+    assert (findings[0].file, findings[0].line) == place(tmp_path, FILE, f"    {text}")
+
+
+def test_a_settings_class_may_stand_inside_the_plugin(tmp_path: Path) -> None:
+    """It is written there, and no forgotten annotation."""
+    body = """\
+    class Limits(Settings, section="limits"):
+        most: int = 3
+
+    limits: Limits
+
+    @service("orders.x")
+    async def x(self) -> None: ...
+"""
+    findings = found(tmp_path, {FILE: plugin(body)})
+    assert not [f for f in findings if f.rule == "RF117"]
+
+
+def test_rf110_requires_without_its_parentheses(tmp_path: Path) -> None:
+    """It is told at the Protocol, which is where it is mended."""
+    source = feature("""
+        @requires
+        class One(Protocol):
+            async def __call__(self) -> int: ...
+
+        class Place(Plugin):
+            one: One
+    """)
+    findings = found(tmp_path, {FILE: source})
+    assert [f.rule for f in findings] == ["RF110"]
+    assert "@requires stands without its parentheses" in findings[0].message
+    assert (findings[0].file, findings[0].line) == place(tmp_path, FILE, "class One")
 
 
 METHODS = {
@@ -132,6 +184,7 @@ def test_rf112_a_method_that_cannot_be_called_by_its_parameters(
     findings = found(tmp_path, {FILE: plugin(body)})
     assert [f.rule for f in findings] == ["RF112"]
     assert said in findings[0].message
+    assert findings[0].fix
     assert findings[0].message.startswith("orders.place.x: ")
     where = place(tmp_path, FILE, text.partition("\n")[0])
     assert (findings[0].file, findings[0].line) == where
@@ -187,6 +240,7 @@ def test_rf112_a_view_that_is_no_view(tmp_path: Path, text: str, said: str) -> N
     findings = found(tmp_path, {FILE: source, "domains/orders/one.py": one})
     assert [f.rule for f in findings] == ["RF112"]
     assert said in findings[0].message
+    assert findings[0].fix
     assert (findings[0].file, findings[0].line) == place(tmp_path, FILE, "class One")
 
 

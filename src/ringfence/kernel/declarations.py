@@ -6,8 +6,8 @@ that is wrong with a class is reported at once, each with the line of the field 
 
 import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
@@ -27,6 +27,8 @@ from ringfence.kernel.plugin import Plugin, field_names
 from ringfence.kernel.ports import REQUIRED, Declaration, Declared, Parameter, Signature
 
 KERNEL_VALUES: tuple[type, ...] = (Context, Principal)
+_MARKS = ("__ringfence_tool__", "__ringfence_requires__")
+_NAMED = "correct the name, or import it"  # of an annotation that cannot be evaluated
 
 
 class Place(Struct, frozen=True):
@@ -115,15 +117,33 @@ class _Reading:
         try:
             hints = get_type_hints(written or self.cls, include_extras=True)
         except Exception as error:  # evaluating an annotation runs the author's code
-            self._report("", "RF110", f"its annotations cannot be evaluated: {error}")
+            self._report("", "RF110", f"its annotations cannot be evaluated: {error}", _NAMED)
             return
-        names = list(inspect.signature(written).parameters)[1:] if written else None
-        for name in names if names is not None else field_names(self.cls):
+        written_names = list(inspect.signature(written).parameters)[1:] if written else None
+        names = field_names(self.cls) if written_names is None else written_names
+        for name in names:
             need = self._need(name, hints.get(name))
             if need is not None:
                 yield need
+        self._unannotated(names)
+
+    def _unannotated(self, names: Sequence[str]) -> None:
+        """Report each `db = Database`, which is a class and no need: `db: Database` is meant."""
+        for base in self.cls.__mro__:
+            annotated = {*names, *inspect.get_annotations(base)}
+            for name, value in vars(base).items():
+                declared = f"{base.__qualname__}.{name}"  # a class written inside the plugin's
+                if name not in annotated and _is_need(value) and value.__qualname__ != declared:
+                    message = f"field {name!r} has no annotation"
+                    self._report(name, "RF117", message, f"write `{name}: {value.__name__}`")
 
     def _need(self, name: str, hint: object) -> Need | None:
+        unapplied = getattr(hint, "__ringfence_unapplied__", None)
+        if isinstance(unapplied, type):
+            message = "@requires stands without its parentheses"
+            fix = 'name the service: @requires("inventory.stock_level")'
+            self._report(unapplied.__name__, "RF110", message, fix)
+            return None
         target, optional = _strip_none(hint)
         marks: Mapping[str, object] = vars(target) if isinstance(target, type) else {}
         if "__ringfence_tool__" in marks and isinstance(target, type):
@@ -140,6 +160,7 @@ class _Reading:
             "RF110",
             f"field {name!r} cannot be injected; expected a tool's contract, a Protocol under "
             f"@requires or a Settings class, got {shown}",
+            "annotate it with one of these; what is no need is a constant, or a `ClassVar`",
         )
         return None
 
@@ -161,6 +182,7 @@ class _Reading:
                 protocol.__name__,
                 "RF112",
                 f"view {protocol.__name__} sends {value.parameter!r}, which the kernel fills in",
+                "leave it out: the provider is given its own",
             )
         line = self.place.lines.get(protocol.__name__, 1)
         return ServiceNeed(field, service, view, optional, line) if view else None
@@ -179,7 +201,9 @@ class _Reading:
             below: tuple[Declaration, ...] = getattr(inner, "__ringfence__", ())
             marks: tuple[Declaration, ...] = getattr(function, "__ringfence__", below)
             if marks and not inspect.isfunction(function):
-                self._report(name, "RF112", "it is no method; expected one that takes self")
+                message = "it is no method; expected one that takes self"
+                fix = "remove @staticmethod or @classmethod, and let it take `self`"
+                self._report(name, "RF112", message, fix)
             elif marks and inspect.isfunction(function):
                 offer = self._offer(name, function, tuple(reversed(marks)))
                 if offer is not None:
@@ -189,7 +213,8 @@ class _Reading:
         self, name: str, function: Callable[..., object], marks: tuple[Declaration, ...]
     ) -> Offer | None:
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-            self._report(name, "RF112", f"{name} is a generator; expected def or async def")
+            message = f"{name} is a generator; expected def or async def"
+            self._report(name, "RF112", message, "return all of it, as in `-> list[Order]`")
             return None
         signature, values = self._signature(name, function)
         if signature is None:
@@ -216,7 +241,7 @@ class _Reading:
         try:
             hints = get_type_hints(function, include_extras=True)
         except Exception as error:  # evaluating an annotation runs the author's code
-            self._report(name, "RF112", f"its annotations cannot be evaluated: {error}")
+            self._report(name, "RF112", f"its annotations cannot be evaluated: {error}", _NAMED)
             return None, ()
         taken: list[Parameter] = []
         values: list[RequestValue] = []
@@ -224,11 +249,14 @@ class _Reading:
         for parameter in list(inspect.signature(function).parameters.values())[1:]:
             hint = hints.get(parameter.name)
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                wrong += self._report(name, "RF112", f"*{parameter.name} has no fixed shape")
+                said, fix = f"*{parameter.name} has no fixed shape", "name each parameter"
+                wrong += self._report(name, "RF112", said, fix)
             elif isinstance(hint, type) and hint in self.request_types:
                 values.append(RequestValue(parameter.name, hint))
             elif parameter.name not in hints:
-                wrong += self._report(name, "RF112", f"{parameter.name!r} has no annotation")
+                said = f"{parameter.name!r} has no annotation"
+                fix = f"annotate it, as in `{parameter.name}: str`"
+                wrong += self._report(name, "RF112", said, fix)
             elif any(_inner(hint) is kind for kind in self.request_types):  # never from a payload
                 said = f"{parameter.name!r} is filled in by the kernel, and cannot be optional"
                 fix = "name its type alone; who asks, if anybody, is `ctx.principal`"
@@ -237,7 +265,8 @@ class _Reading:
                 default = REQUIRED if parameter.default is parameter.empty else parameter.default
                 taken.append(Parameter(parameter.name, hint, default))
         if "return" not in hints:
-            wrong += self._report(name, "RF112", "it has no return annotation")
+            fix = "annotate it: `-> None` where nothing comes back"
+            wrong += self._report(name, "RF112", "it has no return annotation", fix)
         wrong += sum(self._unreadable(name, repr(p.name), p.annotation) for p in taken)
         wrong += self._unreadable(name, "its result", hints.get("return"))
         if wrong:
@@ -249,7 +278,9 @@ class _Reading:
         try:
             describe(hint)
         except (TypeError, NameError) as error:
-            return self._report(name, "RF112", f"{what} has a type of no schema: {error}")
+            said = f"{what} has a type of no schema: {error}"
+            fix = "use scalars and collections of them, a Struct, a dataclass or a TypedDict"
+            return self._report(name, "RF112", said, fix)
         return 0
 
     def _report(self, name: str, rule: str, message: str, fix: str = "") -> int:
@@ -259,6 +290,15 @@ class _Reading:
         subject = f"{self.place.id}.{name}".rstrip(".")
         self.findings.append(self.place.finding(where, rule, f"{subject}: {message}", fix))
         return 1
+
+
+def _is_need(value: object) -> TypeGuard[type]:
+    """Whether a class is what a field is annotated with: a contract, a view, Settings."""
+    if not isinstance(value, type):
+        return False
+    cls: type[object] = value
+    is_settings = issubclass(cls, Struct) and bool(getattr(cls, "__section__", ""))
+    return is_settings or not vars(cls).keys().isdisjoint(_MARKS)
 
 
 def _inner(hint: object) -> object:

@@ -1,7 +1,8 @@
-"""What an author writes with: `Plugin`, `service`, `requires`, `wait` comes from `threads.py`.
+"""What an author writes with: `Plugin`, `service`, `requires`. (`wait` is in `waiting.py`.)
 
 A plugin's annotated fields are its constructor's parameters, by name. Decorators declare and do
-nothing else, so importing a feature runs nothing; `manifest.py` reads what they left behind.
+nothing else, so importing a feature calls none of it; `declarations.py` reads what they left
+behind.
 """
 
 import inspect
@@ -102,4 +103,5 @@ def requires(name: str) -> Callable[[P], P]:
         setattr(protocol, "__ringfence_requires__", name)
         return protocol
 
+    setattr(mark, "__ringfence_unapplied__", name)  # a Protocol, if the parentheses are missing
     return mark
