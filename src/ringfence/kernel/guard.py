@@ -3,9 +3,9 @@
 Modules of an application live in a `Territory`: `domains.orders.place_order` is loaded as
 `shop@1.domains.orders.place_order`, so that two applications, or two versions of one, live side by
 side. While an application runs, `builtins.__import__` and `importlib.import_module` are replaced by
-versions that decide by the file of the importing code, which it cannot fake by assigning names.
-
-In-process isolation stops accidents and shortcuts; it is no sandbox for hostile code.
+versions that decide by the file name in the importing code object, which no assigned name changes;
+`__name__` says only which of several loads of that file it is. Code from `exec` or `compile` has
+whatever file name it is given: this stops accidents and shortcuts, and is no sandbox.
 """
 
 import builtins
@@ -55,8 +55,18 @@ class Territory(Struct, eq=False):
         self.residents[str(path)] = Resident(self, module, file)
 
 
-def objection(importer: str, target: str, offers: Mapping[str, Sequence[str]]) -> str:
-    """Say why module `importer` may not import `target`; empty if it may.
+class Objection(Struct, frozen=True):
+    """Why an import is refused, and what to do instead."""
+
+    message: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.fix}"
+
+
+def objection(importer: str, target: str, offers: Mapping[str, Sequence[str]]) -> Objection | None:
+    """Say why module `importer` may not import `target`; None if it may.
 
     Args:
         importer: The importing module, `domains.orders.place_order`.
@@ -65,29 +75,36 @@ def objection(importer: str, target: str, offers: Mapping[str, Sequence[str]]) -
     """
     mine, theirs = importer.split("."), target.split(".")
     if theirs[0] not in TOPS:
-        return ""
+        return None
     if mine[0] == "lib" and theirs[0] != "lib":
-        return f"lib/ is shared and pure, and may not import {target}"
+        message = f"lib/ is shared and pure, and may not import {target}"
+        return Objection(message, "let whoever calls it give it what it needs")
     if theirs[0] != "domains":
-        return ""
+        return None
     if mine[0] != "domains":
-        return f"{mine[0]}/ may not import a domain ({target})"
+        message = f"{mine[0]}/ may not import a domain ({target})"
+        return Objection(message, "let the domain use the tool, or move what they share to lib/")
+    return _between_domains(mine, theirs, offers)
+
+
+def _between_domains(
+    mine: Sequence[str], theirs: Sequence[str], offers: Mapping[str, Sequence[str]]
+) -> Objection | None:
+    target = ".".join(theirs)
     if len(theirs) < 2:  # all domains are reached through it
-        return f"domain {mine[1]} may not import `domains` as a whole; import the helper itself"
+        message = f"domain {mine[1]} may not import `domains` as a whole"
+        return Objection(message, "import the helper itself")
     if mine[1] != theirs[1]:
         names = ", ".join(offers.get(theirs[1], ()))
-        instead = (
-            f"declare @requires on one of its services ({names})"
-            if names
-            else (f"let a feature of {theirs[1]} provide a service, and declare @requires on it")
-        )
-        return f"domain {mine[1]} may not import domain {theirs[1]} ({target}); {instead}"
-    if len(theirs) > 2 and not theirs[2].startswith("_") and theirs[2] != mine[2]:
-        return (
-            f"a feature may not import another feature ({target}); "
-            f"move what they share to domains/{mine[1]}/_{theirs[2]}.py, or call its service"
-        )
-    return ""
+        message = f"domain {mine[1]} may not import domain {theirs[1]} ({target})"
+        if names:
+            return Objection(message, f"declare @requires on one of its services ({names})")
+        fix = f"let a feature of {theirs[1]} provide a service, and declare @requires on it"
+        return Objection(message, fix)
+    if len(theirs) > 2 and not theirs[2].startswith("_") and [theirs[2]] != mine[2:3]:
+        fix = f"move what they share to domains/{mine[1]}/_{theirs[2]}.py, or call its service"
+        return Objection(f"a feature may not import another feature ({target})", fix)
+    return None
 
 
 def static_findings(
@@ -99,9 +116,10 @@ def static_findings(
     for site in source.imports:
         target = absolute(site.name, package)
         reason = objection(module, target, offers)
-        if reason:
+        if reason is not None:
             area = tuple(target.split(".")[:3])
-            found.setdefault((site.line, str(area)), Finding(file, site.line, "RF001", reason))
+            finding = Finding(file, site.line, "RF001", reason.message, reason.fix)
+            found.setdefault((site.line, str(area)), finding)
     return list(found.values())
 
 
@@ -131,6 +149,22 @@ class _Finder(importlib.abc.MetaPathFinder):
         self.import_statement = builtins.__import__
         self.import_module = importlib.import_module
         self.import_function = importlib.__import__
+        self.guarded_import = _guarded_import(self)
+        self.guarded_import_module = _guarded_import_module(self)
+
+    def replace(self) -> None:
+        """Put the guard into the place of the functions that import."""
+        builtins.__import__ = importlib.__import__ = self.guarded_import
+        importlib.import_module = self.guarded_import_module
+
+    def restore(self) -> None:
+        """Undo `replace`, but for what somebody else has replaced since."""
+        if builtins.__import__ is self.guarded_import:
+            builtins.__import__ = self.import_statement
+        if importlib.__import__ is self.guarded_import:
+            importlib.__import__ = self.import_function
+        if importlib.import_module is self.guarded_import_module:
+            importlib.import_module = self.import_module
 
     def find_spec(
         self,
@@ -241,7 +275,7 @@ def _guarded_import_module(finder: _Finder) -> Callable[..., types.ModuleType]:
 
 def _refuse(importer: Resident, target: str, line: int) -> None:
     reason = objection(importer.module, target, importer.territory.offers)
-    if reason:
+    if reason is not None:
         raise ForbiddenImport(f"{importer.file}:{line}: {reason}")
 
 
@@ -251,8 +285,7 @@ def install(territory: Territory) -> None:
     if finder is None:
         finder = _Finder()
         sys.meta_path.insert(0, finder)
-        builtins.__import__ = importlib.__import__ = _guarded_import(finder)
-        importlib.import_module = _guarded_import_module(finder)
+        finder.replace()
     finder.territories[territory.prefix] = territory
 
 
@@ -271,16 +304,8 @@ def remove(territory: Territory) -> None:
         del sys.modules[name]
     if not finder.territories:
         sys.meta_path.remove(finder)
-        builtins.__import__ = finder.import_statement
-        importlib.import_module = finder.import_module
-        importlib.__import__ = finder.import_function
+        finder.restore()
 
 
 def _installed() -> _Finder | None:
     return next((f for f in sys.meta_path if isinstance(f, _Finder)), None)
-
-
-def used_prefixes() -> frozenset[str]:
-    """Return the prefixes of all territories that are loaded in this process."""
-    finder = _installed()
-    return frozenset(finder.territories) if finder else frozenset()
