@@ -1,10 +1,12 @@
 """The static read of one file, and what is kept of it for the next start."""
 
 import ast
+import marshal
 import os
 from pathlib import Path
 from textwrap import indent
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,7 +50,6 @@ def test_the_names_that_decorators_declare_are_read_from_the_text(tmp_path: Path
     """Decorator and first argument, however it is spelled; nothing is run."""
     source = read(tmp_path, "1 / 0\n" + FEATURE).read(tmp_path / "it.py")
     assert source.names == (("service", "orders.place"), ("service", "orders.put"))
-    assert source.requires == ("inventory.stock",)
     assert source.error == ""
 
 
@@ -206,6 +207,47 @@ def test_a_cache_that_cannot_be_read_is_no_cache(tmp_path: Path, content: bytes)
     library.keep()
     (tmp_path / ".ringfence" / "sources").write_bytes(content)
     assert [site.name for site in kept(tmp_path).read(path).imports] == ["lib.a"]
+
+
+DAMAGED = {
+    "cut off": marshal.dumps(compile("x = 1", "it.py", "exec"))[:-9],
+    "empty": b"",
+    "of another shape": b"\xff" * 40,
+    "no code": marshal.dumps("x = 1"),
+}
+
+
+@pytest.mark.parametrize("damaged", DAMAGED.values(), ids=DAMAGED.keys())
+def test_code_that_is_damaged_in_the_cache_is_compiled_again(
+    tmp_path: Path, damaged: bytes
+) -> None:
+    """The next start has it whole again."""
+    path = tmp_path / "it.py"
+    library = read(tmp_path, "x = 1\n")
+    code = library.code(path)
+    library.keep()
+    cache = tmp_path / ".ringfence" / "sources"
+    volumes = msgspec.msgpack.decode(cache.read_bytes())
+    volumes[0]["code"] = damaged
+    cache.write_bytes(msgspec.msgpack.encode(volumes))
+    again = kept(tmp_path)
+    assert again.code(path) == code
+    again.keep()
+    mended = msgspec.msgpack.decode(cache.read_bytes())[0]["code"]
+    assert marshal.loads(mended) == code
+
+
+def test_a_file_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    """The cache does not grow with every rename."""
+    library = read(tmp_path, "x = 1\n")
+    library.read(tmp_path / "it.py")
+    library.keep()
+    (tmp_path / "it.py").rename(tmp_path / "that.py")
+    library = kept(tmp_path)
+    library.read(tmp_path / "that.py")
+    library.keep()
+    volumes = msgspec.msgpack.decode((tmp_path / ".ringfence" / "sources").read_bytes())
+    assert [volume["source"]["path"] for volume in volumes] == [str(tmp_path / "that.py")]
 
 
 def test_a_file_with_an_error_is_not_kept(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 TOPS = ("domains", "lib", "tools")  # the folders of an application that hold its modules
-_FORMAT = 3  # raise it when what a Source holds changes
+# Raise it with every change of what a Source holds, or of how it is read. The package's version
+# would say the same, and take a start some milliseconds to find out.
+_FORMAT = 4
 _TAG = f"{sys.implementation.cache_tag}.ringfence-{_FORMAT}"
 
 
@@ -36,7 +38,6 @@ class Source(Struct, frozen=True):
     stamp: tuple[int, int]  # time of change in nanoseconds, size in bytes
     imports: tuple[ImportSite, ...] = ()  # those that lead into the application
     names: tuple[tuple[str, str], ...] = ()  # decorator and its first argument
-    requires: tuple[str, ...] = ()
     lines: dict[str, int] = {}  # `Class`, and a plugin's `Class.method`, `Class.field` → line
     error: str = ""
     error_line: int = 1
@@ -68,12 +69,14 @@ class Library:
     def code(self, path: Path) -> types.CodeType:
         """Return the compiled file; raises SyntaxError where it cannot be parsed."""
         volume = self._volume(path)
-        if volume.source.error:
-            place = (str(path), volume.source.error_line, None, None)
-            raise SyntaxError(volume.source.error, place)
-        # Our own cache, as trusted as a .pyc.
-        code = marshal.loads(msgspec.msgpack.decode(volume.code, type=bytes))  # noqa: S302
-        assert isinstance(code, types.CodeType)
+        code = None if volume.source.error else _compiled(volume)
+        if code is None:  # it cannot be parsed, or its entry in the cache is damaged
+            volume = self._read_anew(path, volume.source.stamp)
+            if volume.source.error:
+                place = (str(path), volume.source.error_line, None, None)
+                raise SyntaxError(volume.source.error, place)
+            code = _compiled(volume)
+        assert code is not None
         return code
 
     def _volume(self, path: Path) -> Volume:
@@ -85,6 +88,9 @@ class Library:
         known = self._known.get(str(path))
         if known is not None and known.source.stamp == stamp:
             return known
+        return self._read_anew(path, stamp)
+
+    def _read_anew(self, path: Path, stamp: tuple[int, int]) -> Volume:
         self._fresh = True
         volume = self._known[str(path)] = parse(path, stamp)
         return volume
@@ -93,7 +99,8 @@ class Library:
         """Write what is new to the cache, and forget all of it: the application runs."""
         known, self._known = self._known, {}
         if self._fresh:
-            content = msgspec.msgpack.encode([v for v in known.values() if not v.source.error])
+            whole = [volume for volume in known.values() if not volume.source.error]
+            content = msgspec.msgpack.encode([v for v in whole if Path(v.source.path).exists()])
             partial = self._cache.with_name(f"{self._cache.name}.{os.getpid()}")
             try:
                 self._cache.parent.mkdir(mode=0o700, exist_ok=True)
@@ -110,6 +117,16 @@ def _kept(cache: Path) -> dict[str, Volume]:
     except (OSError, msgspec.DecodeError):
         return {}  # absent, unreadable or of another version: the files are read again
     return {volume.source.path: volume for volume in volumes}
+
+
+def _compiled(volume: Volume) -> types.CodeType | None:
+    """Return a volume's code; None where its bytes are damaged."""
+    try:
+        # Our own cache, as trusted as a .pyc.
+        code = marshal.loads(msgspec.msgpack.decode(volume.code, type=bytes))  # noqa: S302
+    except (EOFError, ValueError, TypeError, msgspec.DecodeError):
+        return None
+    return code if isinstance(code, types.CodeType) else None
 
 
 def library(root: Path) -> Library:
@@ -131,37 +148,30 @@ def parse(path: Path, stamp: tuple[int, int]) -> Volume:
         said = f"{type(error).__name__}: {said}"
         return Volume(Source(str(path), stamp, error=said, error_line=line), Raw())
     names: list[tuple[str, str]] = []
-    requires: list[str] = []
     lines: dict[str, int] = {}
     for cls in tree.body:
         if isinstance(cls, ast.ClassDef):
-            _read_class(cls, names, requires, lines)
-    source = Source(
-        str(path), stamp, tuple(_imports(tree.body)), tuple(names), tuple(requires), lines
-    )
+            _read_class(cls, names, lines)
+    source = Source(str(path), stamp, tuple(_imports(tree.body)), tuple(names), lines)
     return Volume(source, Raw(msgspec.msgpack.encode(marshal.dumps(code))))
 
 
-def _read_class(
-    cls: ast.ClassDef,
-    names: list[tuple[str, str]],
-    requires: list[str],
-    lines: dict[str, int],
-) -> None:
+def _read_class(cls: ast.ClassDef, names: list[tuple[str, str]], lines: dict[str, int]) -> None:
     lines[cls.name] = cls.lineno
     is_plugin = any(_last_word(base) == "Plugin" for base in cls.bases)
-    requires += [name for word, name in _marks(cls) if word == "requires"]
     for item in cls.body:
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
             marked = _marks(item)
             names += marked
             if marked or is_plugin:
                 lines[f"{cls.name}.{item.name}"] = item.lineno
-        elif is_plugin and isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            lines[f"{cls.name}.{item.target.id}"] = item.lineno
+        elif is_plugin and isinstance(item, ast.AnnAssign | ast.Assign):
+            for target in item.targets if isinstance(item, ast.Assign) else [item.target]:
+                if isinstance(target, ast.Name):
+                    lines[f"{cls.name}.{target.id}"] = item.lineno
 
 
-def _marks(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> list[tuple[str, str]]:
+def _marks(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[tuple[str, str]]:
     """Return (decorator, first argument) of each decorator that is called with a string."""
     found: list[tuple[str, str]] = []
     for mark in node.decorator_list:
