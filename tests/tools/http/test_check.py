@@ -109,6 +109,12 @@ def test_arguments_of_a_decorator_have_their_types() -> None:
         assert finding.rule == "RF301"
 
 
+def test_a_path_that_cannot_be_read_is_nobodys() -> None:
+    """Two that are written alike are two mistakes, and no quarrel about one route."""
+    wrong = endpoint("GET", "orders", plain), endpoint("GET", "orders", plain)
+    assert [finding.rule for finding in found(*wrong)] == ["RF301", "RF301"]
+
+
 def test_a_route_has_one_owner() -> None:
     """Names of path parameters do not tell routes apart, and both owners are named."""
     (finding,) = found(

@@ -38,19 +38,19 @@ def check(facts: Facts) -> list[Finding]:
         except ValidationError as error:
             found.append(_finding(declared, "RF301", f"{route.label}: {error}", _WRITE))
             continue
-        found += _path(declared, route)
         found += _result(declared, route)
+        pattern = parse(route.path)
+        if not isinstance(pattern, Pattern):
+            found.append(_finding(declared, "RF301", pattern.message, pattern.fix))
+            continue
+        found += _path(declared, route, pattern)
         first = owners.setdefault(route.key, declared)
         if first is not declared:
             found.append(_twice(declared, first, route))
     return found
 
 
-def _path(declared: Declared, route: Route) -> Iterator[Finding]:
-    pattern = parse(route.path)
-    if not isinstance(pattern, Pattern):
-        yield _finding(declared, "RF301", pattern.message, pattern.fix)
-        return
+def _path(declared: Declared, route: Route, pattern: Pattern) -> Iterator[Finding]:
     if route.path in system.PATHS:
         message = f"{route.label} is a path that Ringfence answers itself"
         yield _finding(declared, "RF308", message, "choose another path")
