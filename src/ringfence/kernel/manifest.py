@@ -73,9 +73,6 @@ class PluginFacts(Struct, frozen=True):
     offers: tuple[Offer, ...]
     error_codes: Mapping[str, int]  # code → line
 
-    def needs_of(self, kind: type) -> list[Need]:
-        return [need for need in self.needs if isinstance(need, kind)]
-
     @property
     def grants(self) -> frozenset[str]:
         """The services that this plugin may call."""

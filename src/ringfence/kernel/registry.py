@@ -53,9 +53,3 @@ class Registry:
 
     def names(self) -> Sequence[str]:
         return sorted(self._entries)
-
-    def withdraw(self, plugin: str, refusal: Refusal) -> None:
-        """Let every entry of `plugin` refuse from now on."""
-        for entry in self._entries.values():
-            if entry.plugin == plugin:
-                entry.refusal = refusal
