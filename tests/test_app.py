@@ -121,6 +121,27 @@ async def test_status_lists_everything_with_its_state(tmp_path: Path) -> None:
     ]
 
 
+LEFT_OUT = {
+    "a file that is badly named": "domains/orders/a-b.py",
+    "a folder that is badly named": "domains/Bad-Name/place.py",
+    "a link that leads out": "domains/orders/out.py",
+}
+
+
+@pytest.mark.parametrize("file", LEFT_OUT.values(), ids=LEFT_OUT.keys())
+async def test_what_is_left_out_degrades_an_application(tmp_path: Path, file: str) -> None:
+    """No plugin is in quarantine, and yet something that was written does not serve."""
+    outside = write(tmp_path / "elsewhere", {"place.py": PLACE}) / "place.py"
+    root = write(tmp_path / "shop", FILES)
+    (root / file).parent.mkdir(exist_ok=True)
+    (root / file).symlink_to(outside) if "out" in file else (root / file).write_text(PLACE)
+    async with running(root, {}) as app:
+        status = app.status
+    (finding,) = check(root)
+    assert {p.state for domain in status.domains for p in domain.plugins} == {"serving"}
+    assert (status.state, status.reasons) == ("degraded", [f"{finding.file}: {finding.message}"])
+
+
 async def test_health_follows_an_applications_life(tmp_path: Path) -> None:
     """Ready, then stopping."""
     app = await embedded(tmp_path)
@@ -130,7 +151,7 @@ async def test_health_follows_an_applications_life(tmp_path: Path) -> None:
 
 
 async def test_a_trace_is_found_by_any_of_its_ids_and_by_their_beginnings(tmp_path: Path) -> None:
-    """All spans of it come, oldest first; what is ambiguous or unknown finds nothing."""
+    """All spans of it come, oldest first; what is ambiguous or unknown is told so."""
     app = await embedded(tmp_path)
     try:
         await app.call("orders.place", {"sku": "tea"})
@@ -144,8 +165,10 @@ async def test_a_trace_is_found_by_any_of_its_ids_and_by_their_beginnings(tmp_pa
         for wanted in (root.trace_id[:12], root.span_id, below.span_id):
             found = app.trace(wanted)
             assert [span.span_id for span in found] == [root.span_id, below.span_id]
-        assert app.trace("") == []
-        assert app.trace("no such trace") == []
+        with pytest.raises(NotFound, match=r"2 traces begin so.* Give more of the id"):
+            app.trace("")
+        with pytest.raises(NotFound, match="deadbeef: no trace is kept that begins so"):
+            app.trace("deadbeef")
     finally:
         await app.stop()
 

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from ringfence import config as configuration
 from ringfence.config import Config, KernelLimits
-from ringfence.errors import Finding, Overloaded, StartRefused
+from ringfence.errors import Finding, NotFound, Overloaded, StartRefused
 from ringfence.kernel import boot as kernel
 from ringfence.kernel import guard, loader, source
 from ringfence.kernel.bind import within
@@ -189,10 +189,17 @@ class Wires:
         if self.running is None:
             return Health("starting")
         lost = [q.finding.message for q in self.running.lost.values()]
+        lost += self._contained(self.running)
         dead = [f"tool {s.instance} is dead" for s in self.running.states.values() if s.refusal]
         if self.stopping:
             return Health("stopping", (*lost, *dead))
         return Health("degraded" if lost or dead else "ready", (*lost, *dead))
+
+    def _contained(self, running: kernel.Running) -> list[str]:
+        """Say what was left out of the application without a plugin being lost: a bad name."""
+        files = {gone.file for gone in running.lost.values()}
+        found = running.manifest.findings
+        return [f"{f.file}: {f.message}" for f in found if f.file not in files]
 
     def _env(self, instance: str, clock: Clock) -> ToolEnv:
         domains = self.root / "domains"
@@ -301,15 +308,23 @@ class Application:
         return await way_in(arguments(view, payload), principal, tenant)
 
     def trace(self, wanted: str) -> list[Span]:
-        """Return the spans of a trace, by its id, a span's id, or the unambiguous start of one."""
+        """Return the spans of a trace, by its id, a span's id, or the unambiguous start of one.
+
+        Raises:
+            NotFound: No trace that is kept has that id, or more than one begins so.
+        """
         spans = self.spans
         traces = {
             s.trace_id
             for s in spans
             if s.trace_id.startswith(wanted) or s.span_id.startswith(wanted)
         }
-        if len(traces) != 1:
-            return []
+        if not traces:
+            hint = "Only requests that have ended, and of these the newest, are kept."
+            raise NotFound("no trace is kept that begins so.", subject=wanted, hint=hint)
+        if len(traces) > 1:
+            said = f"{len(traces)} traces begin so."
+            raise NotFound(said, subject=wanted, hint="Give more of the id.")
         return sorted((s for s in spans if s.trace_id in traces), key=lambda s: s.started_at)
 
     def status(self) -> Status:

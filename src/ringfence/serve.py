@@ -62,6 +62,10 @@ def _greeting(application: Application) -> Iterator[str]:
     for tool in status.tools:
         if tool.state == "dead":
             yield f"dead tool {tool.instance}: {tool.reason}"
+    if not plugins:
+        first = "write the first one: domains/<domain>/<feature>.py"
+        yield f"{status.app} is {status.state}: there is no feature in it yet; {first}"
+        return
     serving = sum(plugin.state == "serving" for plugin in plugins)
     names = ", ".join(domain.name for domain in status.domains)
     yield f"{status.app} is {status.state}: {serving} of {len(plugins)} plugins serve ({names})"

@@ -96,7 +96,11 @@ def test_a_folder_that_is_no_application_is_told_with_the_next_step(
 ) -> None:
     """Without `domains/`, or with a typo in its name, nothing is started."""
     assert invoke([command, str(tmp_path)]) == 2
-    assert "no application here" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "no application here" in err
+    assert "--app" not in err
+    assert invoke(["trace", "abc", "--app", str(tmp_path)]) == 2
+    assert "Name the application's folder with --app" in capsys.readouterr().err
     assert invoke([command, str(tmp_path / "shpo")]) == 2
     assert f"Did you mean {app}?" in capsys.readouterr().err
     (tmp_path / "file").touch()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -103,7 +104,9 @@ def test_it_serves_answers_its_operator_and_ends_cleanly(app: Path, run: Run) ->
     failed = done("call", "orders.place", "sku=none", "--app", app)
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "none left (409 orders.out_of_stock)" in failed.stderr
-    trace = done("trace", failed.stderr.split()[-1], "--app", app)
+    typo = done("call", "orders.place", "skv=b", "--app", app)
+    assert "$.skv: unknown parameter; did you mean 'sku'?" in typo.stderr
+    trace = done(*failed.stderr.rpartition(": ringfence ")[2].split())
     assert "orders.place" in trace.stdout
     assert "OutOfStock" in trace.stdout
     process.send_signal(signal.SIGTERM)
@@ -111,6 +114,15 @@ def test_it_serves_answers_its_operator_and_ends_cleanly(app: Path, run: Run) ->
     assert process.returncode == 0
     assert "Traceback" not in err
     assert [json.loads(row)["message"] for row in err.splitlines()].count("placing") == 3
+
+
+def test_an_application_without_a_feature_says_where_to_write_one(app: Path, run: Run) -> None:
+    """Nobody has to wonder why it answers nothing."""
+    shutil.rmtree(app / "domains" / "orders")
+    process = run()
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "there is no feature in it yet; write the first one: domains/" in line
 
 
 def test_ctrl_c_ends_it_cleanly(run: Run) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ringfence.cli import invoke
 from ringfence.control import ControlServer
-from ringfence.errors import Conflict, Fault, Finding, Invalid, StartRefused
+from ringfence.errors import Conflict, Fault, Finding, Invalid, NotFound, StartRefused
 from ringfence.kernel.context import Failure, Principal
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 
@@ -86,7 +86,9 @@ class Shop:
         return STATUS
 
     def trace(self, wanted: str) -> list[Span]:
-        return self.spans if TRACE.startswith(wanted) else []
+        if not TRACE.startswith(wanted):
+            raise NotFound("no trace is kept that begins so.", subject=wanted)
+        return self.spans
 
 
 @pytest.fixture
@@ -153,6 +155,16 @@ async def test_check_lists_findings_for_machines(
         "message": f"orders.a{HOSTILE}",
         "fix": "did you mean b?",
     }
+
+
+async def test_check_tells_a_wrong_configuration_by_its_exit_code(
+    app: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is found together with what is wrong in features."""
+    wrong = Finding("ringfence.toml", 4, "config-unknown-key", "settings.bililng: nothing reads it")
+    monkeypatch.setattr("ringfence.app.check", lambda root: [*FINDINGS, wrong])
+    await said(capsys, "check", code=2)
+    await said(capsys, "check", "--json", code=2)
 
 
 async def test_check_finds_nothing(
@@ -243,13 +255,28 @@ async def test_call_tells_a_failure_to_programs(
     assert problem["errors"][1] == {"path": "$.n", "message": "missing"}
 
 
-@pytest.mark.parametrize("values", [["sku"], ["=7"], ["a=1", "a=2"]])
+async def test_the_next_step_names_the_folder_that_was_given(
+    shop: Shop, app: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It can be pasted."""
+    _, err = await said(capsys, "call", "conflict", "--app", str(app), code=1)
+    assert err.splitlines()[1].endswith(f": ringfence trace {TRACE} --app {app}")
+
+
+@pytest.mark.parametrize(
+    "values, told",
+    [
+        (["sku"], "got no `=`"),
+        (["=7"], "got no key before the `=`"),
+        (["a=1", "a=2"], "given twice"),
+    ],
+)
 async def test_call_refuses_what_is_no_value(
-    app: Path, capsys: pytest.CaptureFixture[str], values: list[str]
+    app: Path, capsys: pytest.CaptureFixture[str], values: list[str], told: str
 ) -> None:
     """Before anything is sent."""
     _, err = await said(capsys, "call", "echo", *values, code=2)
-    assert "expected" in err
+    assert told in err
 
 
 # ---- status
@@ -321,11 +348,15 @@ async def test_trace_for_programs(shop: Shop, capsys: pytest.CaptureFixture[str]
     assert [one["operation"] for one in json.loads(out)["spans"]][-1] == "orders.place"
 
 
-@pytest.mark.parametrize("wanted, code", [("f00", 1), ("x" * 65, 2)])
+@pytest.mark.parametrize(
+    "wanted, code, told",
+    [("f00", 1, "f00: no trace is kept that begins so. (404"), ("x" * 65, 2, "expected 1 to 64")],
+    ids=["unknown", "too long"],
+)
 async def test_trace_of_nothing(
-    shop: Shop, capsys: pytest.CaptureFixture[str], wanted: str, code: int
+    shop: Shop, capsys: pytest.CaptureFixture[str], wanted: str, code: int, told: str
 ) -> None:
     """An id that nobody knows is a failed operation; what cannot be one is wrong usage."""
     out, err = await said(capsys, "trace", wanted, code=code)
     assert out == ""
-    assert "expected" in err
+    assert told in err

@@ -8,6 +8,7 @@ paragraph on standard error; a traceback is shown to whoever says `--debug`, and
 import difflib
 import importlib
 import os
+import shlex
 import sys
 import threading
 import traceback
@@ -144,5 +145,8 @@ def _explain_problem(answered: Answered) -> None:
     lines = [f"{said} ({problem.status} {problem.code})"]
     lines += [printable(f"  {fault.path}: {fault.message}") for fault in problem.errors]
     if problem.trace_id:
-        lines.append(f"  See what happened: ringfence trace {problem.trace_id}")
+        # The default is the folder that one is in; elsewhere it has to be said again.
+        where = f" --app {shlex.quote(str(answered.root))}" if answered.root.parts else ""
+        command = f"ringfence trace {problem.trace_id}{where}"
+        lines.append(printable(f"  See what happened: {command}"))
     complain("\n".join(lines))

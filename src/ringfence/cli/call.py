@@ -38,8 +38,10 @@ def _payload(values: tuple[str, ...]) -> dict[str, object]:
     payload: dict[str, object] = {}
     for value in values:
         key, equals, text = value.partition("=")
-        if not equals or not key:
-            raise click.UsageError(f"{value}: expected KEY=VALUE, got no `=` after a key.")
+        if not equals:
+            raise click.UsageError(f"{value}: expected KEY=VALUE, got no `=`.")
+        if not key:
+            raise click.UsageError(f"{value}: expected KEY=VALUE, got no key before the `=`.")
         if key in payload:
             raise click.UsageError(f"{key}: given twice; expected each key once.")
         payload[key] = _value(text)

@@ -20,18 +20,20 @@ def verb(app: Path, as_json: bool) -> int:
     """
     from ringfence.app import check
 
-    code = 1
+    refused = False
     try:
         findings = check(app)
     except StartRefused as refusal:
-        code = 2
+        refused = True
         whole = Finding(str(app), 0, "start-refused", refusal.message)
         findings = list(refusal.findings) or [whole]
     if as_json:
         say_json({"findings": findings}, indent=2)
     else:
         _show(findings)
-    return code if findings else 0
+    if refused or any(finding.rule.startswith("config-") for finding in findings):
+        return 2
+    return 1 if findings else 0
 
 
 def _show(findings: list[Finding]) -> None:

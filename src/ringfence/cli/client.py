@@ -33,9 +33,10 @@ class NotRunning(RingfenceError, code="not_running"):
 class Answered(RingfenceError, code="answered"):
     """The application answered with a problem."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, root: Path) -> None:
         super().__init__(problem.detail or problem.title)
         self.problem = problem
+        self.root = root
         self.trace_id = problem.trace_id
 
 
@@ -57,14 +58,15 @@ def status(root: Path, *, timeout_s: float = 10) -> Status:
 
 
 def trace(root: Path, wanted: str, *, timeout_s: float = 10) -> list[Span]:
-    """Return the spans of one trace, none where it is not known; raises as `call` does."""
+    """Return the spans of one trace; raises as `call` does, and where not one trace is meant."""
     return msgspec.json.decode(_ask(root, TraceRequest(wanted), timeout_s), type=list[Span])
 
 
 def _ask(root: Path, request: Request, timeout_s: float) -> msgspec.Raw:
     line = msgspec.json.encode(request) + b"\n"
     if len(line) > REQUEST_BYTES:
-        raise Answered(Problem("Content Too Large", 413, "too_large", "at most 1 MiB is sent"))
+        problem = Problem("Content Too Large", 413, "too_large", "at most 1 MiB is sent")
+        raise Answered(problem, root)
     try:
         with _connect(root, timeout_s) as connection:
             connection.sendall(line)
@@ -75,7 +77,7 @@ def _ask(root: Path, request: Request, timeout_s: float) -> msgspec.Raw:
     except (OSError, msgspec.DecodeError) as error:
         raise NotRunning(f"the connection broke off: {error}", subject=str(root)) from None
     if answer.problem is not None:
-        raise Answered(answer.problem)
+        raise Answered(answer.problem, root)
     return answer.result
 
 

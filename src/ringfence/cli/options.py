@@ -51,13 +51,14 @@ def _remember(ctx: click.Context, parameter: click.Parameter, app: Path | None) 
 def _folder(ctx: click.Context, parameter: click.Parameter, app: Path) -> Path:
     """Check that an application is there, before anything is done with it."""
     app = ctx.meta.get("ringfence.app", app)
+    how = " with --app" if isinstance(parameter, click.Option) else ""
     if not app.is_dir():
         what = "is a file" if app.exists() else "no such folder"
-        raise click.UsageError(f"{app}: {what}.{_similar(app)} Name the application's folder.")
+        raise click.UsageError(f"{app}: {what}.{_similar(app)} Name the application's folder{how}.")
     if not (app / "domains").is_dir():
         raise click.UsageError(
             f"{app}: no application here; expected a folder domains/ in it, got none. Name the "
-            "application's folder, or write a first feature: domains/<domain>/<feature>.py"
+            f"application's folder{how}, or write a first feature: domains/<domain>/<feature>.py"
         )
     return app
 
