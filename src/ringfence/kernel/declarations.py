@@ -134,15 +134,22 @@ class _Reading:
             for name, value in vars(base).items():
                 declared = f"{base.__qualname__}.{name}"  # a class written inside the plugin's
                 if name not in annotated and _is_need(value) and value.__qualname__ != declared:
-                    message = f"field {name!r} has no annotation"
-                    self._report(name, "RF117", message, f"write `{name}: {value.__name__}`")
+                    self._report(
+                        name,
+                        "RF117",
+                        f"field {name!r} has no annotation",
+                        f"write `{name}: {value.__name__}`",
+                    )
 
     def _need(self, name: str, hint: object) -> Need | None:
         unapplied = getattr(hint, "__ringfence_unapplied__", None)
         if isinstance(unapplied, type):
-            message = "@requires stands without its parentheses"
-            fix = 'name the service: @requires("inventory.stock_level")'
-            self._report(unapplied.__name__, "RF110", message, fix)
+            self._report(
+                unapplied.__name__,
+                "RF110",
+                "@requires stands without its parentheses",
+                'name the service: @requires("inventory.stock_level")',
+            )
             return None
         target, optional = _strip_none(hint)
         marks: Mapping[str, object] = vars(target) if isinstance(target, type) else {}
@@ -201,9 +208,12 @@ class _Reading:
             below: tuple[Declaration, ...] = getattr(inner, "__ringfence__", ())
             marks: tuple[Declaration, ...] = getattr(function, "__ringfence__", below)
             if marks and not inspect.isfunction(function):
-                message = "it is no method; expected one that takes self"
-                fix = "remove @staticmethod or @classmethod, and let it take `self`"
-                self._report(name, "RF112", message, fix)
+                self._report(
+                    name,
+                    "RF112",
+                    "it is no method; expected one that takes self",
+                    "remove @staticmethod or @classmethod, and let it take `self`",
+                )
             elif marks and inspect.isfunction(function):
                 offer = self._offer(name, function, tuple(reversed(marks)))
                 if offer is not None:
@@ -213,8 +223,12 @@ class _Reading:
         self, name: str, function: Callable[..., object], marks: tuple[Declaration, ...]
     ) -> Offer | None:
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-            message = f"{name} is a generator; expected def or async def"
-            self._report(name, "RF112", message, "return all of it, as in `-> list[Order]`")
+            self._report(
+                name,
+                "RF112",
+                f"{name} is a generator; expected def or async def",
+                "return all of it, as in `-> list[Order]`",
+            )
             return None
         signature, values = self._signature(name, function)
         if signature is None:
@@ -249,24 +263,35 @@ class _Reading:
         for parameter in list(inspect.signature(function).parameters.values())[1:]:
             hint = hints.get(parameter.name)
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                said, fix = f"*{parameter.name} has no fixed shape", "name each parameter"
-                wrong += self._report(name, "RF112", said, fix)
+                wrong += self._report(
+                    name, "RF112", f"*{parameter.name} has no fixed shape", "name each parameter"
+                )
             elif isinstance(hint, type) and hint in self.request_types:
                 values.append(RequestValue(parameter.name, hint))
             elif parameter.name not in hints:
-                said = f"{parameter.name!r} has no annotation"
-                fix = f"annotate it, as in `{parameter.name}: str`"
-                wrong += self._report(name, "RF112", said, fix)
+                wrong += self._report(
+                    name,
+                    "RF112",
+                    f"{parameter.name!r} has no annotation",
+                    f"annotate it, as in `{parameter.name}: str`",
+                )
             elif any(_inner(hint) is kind for kind in self.request_types):  # never from a payload
-                said = f"{parameter.name!r} is filled in by the kernel, and cannot be optional"
-                fix = "name its type alone; who asks, if anybody, is `ctx.principal`"
-                wrong += self._report(name, "RF112", said, fix)
+                wrong += self._report(
+                    name,
+                    "RF112",
+                    f"{parameter.name!r} is filled in by the kernel, and cannot be optional",
+                    "name its type alone; who asks, if anybody, is `ctx.principal`",
+                )
             else:
                 default = REQUIRED if parameter.default is parameter.empty else parameter.default
                 taken.append(Parameter(parameter.name, hint, default))
         if "return" not in hints:
-            fix = "annotate it: `-> None` where nothing comes back"
-            wrong += self._report(name, "RF112", "it has no return annotation", fix)
+            wrong += self._report(
+                name,
+                "RF112",
+                "it has no return annotation",
+                "annotate it: `-> None` where nothing comes back",
+            )
         wrong += sum(self._unreadable(name, repr(p.name), p.annotation) for p in taken)
         wrong += self._unreadable(name, "its result", hints.get("return"))
         if wrong:
@@ -278,9 +303,12 @@ class _Reading:
         try:
             describe(hint)
         except (TypeError, NameError) as error:
-            said = f"{what} has a type of no schema: {error}"
-            fix = "use scalars and collections of them, a Struct, a dataclass or a TypedDict"
-            return self._report(name, "RF112", said, fix)
+            return self._report(
+                name,
+                "RF112",
+                f"{what} has a type of no schema: {error}",
+                "use scalars and collections of them, a Struct, a dataclass or a TypedDict",
+            )
         return 0
 
     def _report(self, name: str, rule: str, message: str, fix: str = "") -> int:

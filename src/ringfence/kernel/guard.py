@@ -77,13 +77,17 @@ def objection(importer: str, target: str, offers: Mapping[str, Sequence[str]]) -
     if theirs[0] not in TOPS:
         return None
     if mine[0] == "lib" and theirs[0] != "lib":
-        message = f"lib/ is shared and pure, and may not import {target}"
-        return Objection(message, "let whoever calls it give it what it needs")
+        return Objection(
+            f"lib/ is shared and pure, and may not import {target}",
+            "let whoever calls it give it what it needs",
+        )
     if theirs[0] != "domains":
         return None
     if mine[0] != "domains":
-        message = f"{mine[0]}/ may not import a domain ({target})"
-        return Objection(message, "let the domain use the tool, or move what they share to lib/")
+        return Objection(
+            f"{mine[0]}/ may not import a domain ({target})",
+            "let the domain use the tool, or move what they share to lib/",
+        )
     return _between_domains(mine, theirs, offers)
 
 
@@ -92,18 +96,22 @@ def _between_domains(
 ) -> Objection | None:
     target = ".".join(theirs)
     if len(theirs) < 2:  # all domains are reached through it
-        message = f"domain {mine[1]} may not import `domains` as a whole"
-        return Objection(message, "import the helper itself")
+        return Objection(
+            f"domain {mine[1]} may not import `domains` as a whole", "import the helper itself"
+        )
     if mine[1] != theirs[1]:
         names = ", ".join(offers.get(theirs[1], ()))
-        message = f"domain {mine[1]} may not import domain {theirs[1]} ({target})"
-        if names:
-            return Objection(message, f"declare @requires on one of its services ({names})")
-        fix = f"let a feature of {theirs[1]} provide a service, and declare @requires on it"
-        return Objection(message, fix)
+        return Objection(
+            f"domain {mine[1]} may not import domain {theirs[1]} ({target})",
+            f"declare @requires on one of its services ({names})"
+            if names
+            else f"let a feature of {theirs[1]} provide a service, and declare @requires on it",
+        )
     if len(theirs) > 2 and not theirs[2].startswith("_") and [theirs[2]] != mine[2:3]:
-        fix = f"move what they share to domains/{mine[1]}/_{theirs[2]}.py, or call its service"
-        return Objection(f"a feature may not import another feature ({target})", fix)
+        return Objection(
+            f"a feature may not import another feature ({target})",
+            f"move what they share to domains/{mine[1]}/_{theirs[2]}.py, or call its service",
+        )
     return None
 
 
@@ -118,8 +126,10 @@ def static_findings(
         reason = objection(module, target, offers)
         if reason is not None:
             area = tuple(target.split(".")[:3])
-            finding = Finding(file, site.line, "RF001", reason.message, reason.fix)
-            found.setdefault((site.line, str(area)), finding)
+            found.setdefault(
+                (site.line, str(area)),
+                Finding(file, site.line, "RF001", reason.message, reason.fix),
+            )
     return list(found.values())
 
 
