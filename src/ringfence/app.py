@@ -27,20 +27,22 @@ from ringfence.kernel import guard, loader, source
 from ringfence.kernel.bind import within
 from ringfence.kernel.call import Gate, Opener, opener
 from ringfence.kernel.context import Budget, Context, Principal
-from ringfence.kernel.fused import fused_named
+from ringfence.kernel.fused import fused_named, fused_view
 from ringfence.kernel.manifest import Manifest, SettingsNeed, ToolNeed
+from ringfence.kernel.owned import scope_tasks
 from ringfence.kernel.payload import did_you_mean
 from ringfence.kernel.ports import Clock, Driver, Grant, Health, ToolEnv, ToolSpec
 from ringfence.kernel.proxy import ToolState
 from ringfence.kernel.registry import Registry
-from ringfence.kernel.scope import scope_tasks
 from ringfence.kernel.threads import Pool
-from ringfence.kernel.views import View, arguments, bind_named, plain_named, refuse_unknown
+from ringfence.kernel.views import View, bind_named
 from ringfence.kernel.waiting import serve as serve_job
+from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
 
 BUILT_IN = ("clock", "db", "http", "log")
+GRACE_S = 5.0  # what the steps of a stop take beside their deadlines
 BUDGETS = ("default", "call", "control", "events")  # beside one for each tool that lets work in
 ALWAYS = ("log", "http")  # beside the clock: an application can be looked at and says what it does
 
@@ -134,12 +136,14 @@ class Wires:
         grant = Grant(plugin="kernel", domain="", instance="clock")
         self.clock = cast(Clock, self.clock_driver.handle(grant))
         self.pool = Pool(config.kernel.threads, serve_job)
+        fused = config.kernel.call_path == "fused"
         self.gate = Gate(
             clock=self.clock,
             registry=Registry(),
             budget=config.budget("default"),
             spans=deque(maxlen=config.kernel.spans),
-            make_call=fused_named if config.kernel.call_path == "fused" else plain_named,
+            make_call=fused_named if fused else plain_named,
+            make_view=fused_view if fused else plain_view,
         )
 
     def specs(self) -> Sequence[ToolSpec]:
@@ -234,7 +238,6 @@ def _limits(chosen: KernelLimits) -> kernel.Limits:
         drain_timeout=chosen.drain_timeout,
         plugin_threads=chosen.plugin_threads,
         plugin_concurrency=chosen.plugin_concurrency,
-        fused=chosen.call_path == "fused",
     )
 
 
@@ -368,7 +371,7 @@ class Application:
         return Span(
             trace_id=ctx.trace_id,
             span_id=ctx.span_id,
-            parent_span_id=ctx.parent.span_id if ctx.parent else "",
+            parent_span_id=ctx.parent.span_id if ctx.parent else ctx.origin.cause,
             path=ctx.path,
             operation=ctx.operation,
             plugin=ctx.plugin,
@@ -386,9 +389,10 @@ class Application:
 
     @property
     def stop_limit_s(self) -> float:
-        """Seconds after which a stop is given up: the drain, and a few hooks that hang."""
+        """Seconds after which a stop is given up: the deadlines of all its steps together."""
         limits = self._wires.limits
-        return limits.drain_timeout + 3 * limits.stop_timeout
+        steps = 1 + len(self._running.drivers)  # all plugins at once, then tool by tool
+        return limits.drain_timeout + steps * limits.stop_timeout + GRACE_S
 
     async def stop(self) -> None:
         """Drain and stop: ingress first, tools last, each step within its deadline."""

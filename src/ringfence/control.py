@@ -2,8 +2,8 @@
 
 `ControlServer` owns one Unix socket and the lock beside it, which together say that this
 application runs. One line of JSON comes in, one goes out, then the connection ends. Invariant:
-nobody is answered but the user who runs the application, and root. Used by `app.py`; the other end
-is `cli/client.py`.
+nobody is answered but the user who runs the application, and root. Used by `serve.py`; the other
+end is `cli/client.py`.
 """
 
 import asyncio

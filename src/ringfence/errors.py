@@ -168,7 +168,8 @@ class NotGranted(CallError):
 
 
 class DeadlineExceeded(CallError):
-    """The context's time is up; its work was cancelled and rolled back."""
+    """The context's time is up, and its work was cancelled. A COMMIT that had begun is awaited:
+    then the text says `committed`."""
 
     code = "deadline_exceeded"
     status = 504

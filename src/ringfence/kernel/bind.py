@@ -8,17 +8,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from msgspec import structs
+
 from ringfence.errors import PluginQuarantined, RingfenceError
 from ringfence.kernel.call import Gate, Opener, close, failure_of, open_root, opener
 from ringfence.kernel.context import Budget
-from ringfence.kernel.fused import fused_view
 from ringfence.kernel.limits import Bulkhead
 from ringfence.kernel.manifest import Manifest, Offer, PluginFacts, ServiceNeed
 from ringfence.kernel.plugin import Service
 from ringfence.kernel.ports import Declared, Signature
 from ringfence.kernel.registry import Entry, Refusal
 from ringfence.kernel.threads import Share
-from ringfence.kernel.views import bind, plain_view
+from ringfence.kernel.views import bind
 
 UNKNOWN = Signature((), None)  # of a name whose plugin did not load
 
@@ -108,7 +109,7 @@ def seat(facts: PluginFacts, gate: Gate, concurrency: int, threads: int) -> Seat
             signature=offer.signature,
             handler=_no_handler,
             bulkhead=place.bulkhead,
-            budget=_own_budget(offer),
+            budget=_service_budget(offer),
             refusal=quarantine_refusal(facts.id),
         )
         place.entries[offer.method] = entry
@@ -127,8 +128,9 @@ def operation_of(facts: PluginFacts, offer: Offer) -> str:
     return f"{facts.id}.{offer.method}"
 
 
-def _own_budget(offer: Offer) -> Budget | None:
-    return next((d.declaration.budget for d in offer.declared if d.declaration.budget), None)
+def _service_budget(offer: Offer) -> Budget | None:
+    declarations = (d.declaration for d in offer.declared)
+    return next((d.budget for d in declarations if isinstance(d, Service)), None)
 
 
 def put_absent(manifest: Manifest, gate: Gate) -> None:
@@ -159,9 +161,7 @@ def put_absent(manifest: Manifest, gate: Gate) -> None:
             gate.registry.put(name, entry)
 
 
-def service_field(
-    gate: Gate, need: ServiceNeed, *, fused: bool
-) -> Callable[..., Awaitable[object]] | None:
+def service_field(gate: Gate, need: ServiceNeed) -> Callable[..., Awaitable[object]] | None:
     """Return what a field under `@requires` is given; None where it is optional and nobody
     provides it."""
     entry = gate.registry.find(need.service)
@@ -169,8 +169,7 @@ def service_field(
         return None
     if entry.declared is None:
         return partial(_refused, entry.refusal or quarantine_refusal(entry.plugin))
-    make = fused_view if fused else plain_view
-    return make(gate, entry, bind(need, entry), need.field)
+    return gate.make_view(gate, entry, bind(need, entry), need.field)
 
 
 async def _refused(refusal: Refusal, *args: object, **named: object) -> object:
@@ -191,7 +190,8 @@ def endpoints(
                 if tool:
                     if tool not in budgets:
                         budgets[tool] = budget_for(tool)
-                    budget = within(budgets[tool], entry.budget)
+                    own = declared.declaration.budget
+                    budget = within(within(budgets[tool], entry.budget), own)
                     bound = BoundEndpoint(gate, entry, declared, budget)
                     found.setdefault(tool, []).append(bound)
     return found
@@ -201,17 +201,5 @@ def within(outer: Budget, inner: Budget | None) -> Budget:
     """Return the tighter of two budgets, limit by limit."""
     if inner is None:
         return outer
-
-    def tighter(a: float | None, b: float | None) -> float | None:
-        return b if a is None else a if b is None else min(a, b)
-
-    def fewer(a: int | None, b: int | None) -> int | None:
-        return b if a is None else a if b is None else min(a, b)
-
-    return Budget(
-        fewer(outer.calls, inner.calls),
-        fewer(outer.queries, inner.queries),
-        fewer(outer.events, inner.events),
-        fewer(outer.depth, inner.depth),
-        tighter(outer.wall_s, inner.wall_s),
-    )
+    pairs = zip(structs.astuple(outer), structs.astuple(inner), strict=True)
+    return Budget(*(min((one for one in pair if one is not None), default=None) for pair in pairs))

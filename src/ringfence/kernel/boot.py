@@ -6,6 +6,7 @@ and the rest serves. What is ambiguous refuses the start, with every finding. Ev
 deadline, and whatever it did is undone in reverse order. `app.py` hands in the `Wiring`.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -75,7 +76,6 @@ class Limits(Struct, frozen=True):
     drain_timeout: float
     plugin_threads: int
     plugin_concurrency: int
-    fused: bool  # the generated call path, or the plain one
 
 
 class Wiring(Protocol):
@@ -137,6 +137,12 @@ class Built(Struct, frozen=True):
     equipped: Equipped
     seats: Sequence[Seat]
     lost: dict[str, Quarantined]
+
+
+class Started(Struct, frozen=True):
+    """Those of its plugins that could have started."""
+
+    built: Built
 
 
 class Running(Struct, eq=False):
@@ -308,7 +314,7 @@ def _fields(place: Seat, equipped: Equipped, app: Wiring) -> dict[str, object]:
             case SettingsNeed():
                 filled[need.field] = verified.configured.settings[need.settings]
             case ServiceNeed():
-                filled[need.field] = service_field(app.gate, need, fused=app.limits.fused)
+                filled[need.field] = service_field(app.gate, need)
     return filled
 
 
@@ -344,14 +350,16 @@ def _quarantine(
     _log.error("%s", finding)
 
 
-async def start_plugins(built: Built, app: Wiring, undo: AsyncExitStack) -> Built:
+async def start_plugins(built: Built, app: Wiring, undo: AsyncExitStack) -> Started:
     """Run each plugin's `start`, providers first, and let its entries serve."""
     limits = app.limits
+    stopping: list[Seat] = []
+    undo.push_async_callback(_stop_plugins, stopping, app)
     for place in built.seats:
         if place.instance is None:
             continue
         if has_hook(place.instance, "stop"):
-            undo.push_async_callback(_stop_plugin, place, app)
+            stopping.append(place)
         error = None
         if has_hook(place.instance, "start"):
             error = await run_hook(
@@ -364,7 +372,12 @@ async def start_plugins(built: Built, app: Wiring, undo: AsyncExitStack) -> Buil
     if built.lost and app.strict:
         found = sorted(q.finding for q in built.lost.values())
         raise BootError(f"{app.name} does not start: {_count(found)}", findings=found)
-    return built
+    return Started(built)
+
+
+async def _stop_plugins(seats: Sequence[Seat], app: Wiring) -> None:
+    """Let all stop at the same time, consumers first: one that hangs costs the others nothing."""
+    await asyncio.gather(*(_stop_plugin(place, app) for place in reversed(seats)))
 
 
 async def _stop_plugin(place: Seat, app: Wiring) -> None:
@@ -375,9 +388,9 @@ async def _stop_plugin(place: Seat, app: Wiring) -> None:
         _log.error("%s: its stop %s", place.facts.id, said)
 
 
-async def open_ingress(built: Built, app: Wiring, undo: AsyncExitStack) -> Running:
+async def open_ingress(started: Started, app: Wiring, undo: AsyncExitStack) -> Running:
     """Hand every declared operation to the tool that serves it, and let work in."""
-    equipped = built.equipped
+    built, equipped = started.built, started.built.equipped
     served = endpoints(built.seats, app.gate, app.budget)
     absent = [
         StaticName(word, name, lost.id, lost.finding.message)

@@ -13,6 +13,7 @@ import random
 from asyncio import Task
 from collections.abc import Awaitable, Coroutine, Mapping
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Protocol, TypeVar, overload
 
 from msgspec import Struct
@@ -109,6 +110,20 @@ class Caller(Protocol):
     ) -> None: ...
 
 
+class Block(Protocol):
+    """An `async with` of a tool that has been entered and not left."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None: ...
+
+
+Owned = Task[object] | Block
+
+
 class Origin(Struct, frozen=True, eq=False, gc=False):
     """What a whole tree of contexts shares: its trace, who asked, and what came in."""
 
@@ -117,6 +132,8 @@ class Origin(Struct, frozen=True, eq=False, gc=False):
     principal: Principal | None
     tenant: str | None
     label: str = ""  # what came in from outside (`POST /orders`)
+    cause: str = ""  # the id of the span that spawned this tree, where one did
+    path: str = ""  # and where this tree stands below it
 
 
 class Context(Struct, eq=False, gc=False):
@@ -138,7 +155,7 @@ class Context(Struct, eq=False, gc=False):
     ended_at: float = 0.0
     failure: Failure | None = None
     held: Hold | None = None  # the transaction that this context is the inside of
-    tasks: set[Task[object]] | None = None  # those started here; ended with the context
+    owned: dict[Owned, None] | None = None  # tasks and blocks opened here; ended with the context
     task: Task[object] | None = None  # known once the context has waited for something
     ending: BaseException | None = None  # why the kernel ended this context before its handler did
     children: int = 0
@@ -172,7 +189,7 @@ class Context(Struct, eq=False, gc=False):
     def path(self) -> str:
         """Where this context stands in its tree: the first child of root 100 is `100.1`."""
         if self.parent is None:
-            return str(self.ordinal)
+            return self.origin.path or str(self.ordinal)
         return f"{self.parent.path}.{self.ordinal}"
 
     @overload

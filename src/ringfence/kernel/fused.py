@@ -2,8 +2,7 @@
 
 Source text is made once for each shape of call (how many parameters, which need a check), never
 for each service, and compiled once; a service's own callable is a closure over that code with its
-parameters renamed. What the text does, and in which order, is `call.plain_call` between what
-`views.plain_view` does.
+parameters renamed. What the text does, and in which order, is `ringfence.plain` does.
 """
 
 import functools
@@ -12,12 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct, ValidationError
 
-from ringfence.kernel.call import Gate, NamedCall, close, failure_of, held_refusal, narrow
+from ringfence.kernel.call import Gate, NamedCall, close, failure_of, held_refusal, narrow, placed
 from ringfence.kernel.context import Context, current, next_span
 from ringfence.kernel.limits import check_call
+from ringfence.kernel.owned import end_owned
 from ringfence.kernel.ports import REQUIRED
 from ringfence.kernel.registry import Entry
-from ringfence.kernel.scope import bounded, end_tasks
+from ringfence.kernel.scope import bounded
 from ringfence.kernel.views import Answer, Check, View, bind_named, outside
 
 _TEXT = """
@@ -57,11 +57,11 @@ def make(entry, gate, view):
             ctx.failure = failure_of(error)
             raise
         finally:
-            current_set(parent)
+            current_set(before)
             bulkhead.free += 1
             {close}
-            if ctx.tasks:
-                await end_tasks(ctx)
+            if ctx.owned:
+                await end_owned(ctx)
         {answer}
 
     return call
@@ -75,6 +75,10 @@ _ANSWERS: dict[Answer, str] = {
     "several": f"if type(result) is result_class:\n    return answer_class(*pick(result))\n{_READ}",
     "convert": _READ,
 }
+
+
+_TYPED = "before = parent = current_get()\nif parent is None:\n    raise outside(operation)"
+_NAMED = "before = current_get()\nparent = placed(parent, before)"
 
 
 class Shape(Struct, frozen=True):
@@ -111,7 +115,7 @@ def _maker(shape: Shape) -> Callable[..., Callable[..., Awaitable[object]]]:
         run = f"narrow(ctx, entry.budget)\n{run}"
     text = _TEXT.format(
         parameters="parent, payload" if shape.named else ", ".join(names),
-        arrive="pass" if shape.named else "parent = current_get() or outside(gate, entry)",
+        arrive=_indent(_NAMED if shape.named else _TYPED, 8),
         check=_indent(_check_text(shape, names), 8),
         run=_indent(run, 12),
         close="close(gate, ctx)"
@@ -152,13 +156,13 @@ def _indent(text: str, width: int) -> str:
 
 
 def fused_named(gate: Gate, entry: Entry) -> NamedCall:
-    """Return `entry` as a context calls it by name; as `views.plain_named`."""
+    """Return `entry` as a context calls it by name; as `plain.plain_named`."""
     view = bind_named(entry)
     return _maker(_shape(entry, view, named=True))(entry, gate, view)
 
 
 def fused_view(gate: Gate, entry: Entry, view: View, name: str) -> Callable[..., Awaitable[object]]:
-    """Return the callable that a consumer's field called `name` is given; as `plain_view`."""
+    """Return the callable that a consumer's field called `name` is given; as `plain.plain_view`."""
     made = _maker(_shape(entry, view, named=False))(entry, gate, view)
     assert isinstance(made, types.FunctionType)
     code = _named_code(made.__code__, view.names, name)
@@ -180,10 +184,11 @@ _SCOPE: dict[str, object] = {
     "close": close,
     "current_get": current.get,
     "current_set": current.set,
-    "end_tasks": end_tasks,
+    "end_owned": end_owned,
     "failure_of": failure_of,
     "held_refusal": held_refusal,
     "narrow": narrow,
     "next_span": next_span,
     "outside": outside,
+    "placed": placed,
 }

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from ringfence.errors import DeadlineExceeded
 from ringfence.kernel.call import Gate, close, failure_of, open_root
 from ringfence.kernel.context import Budget, current
-from ringfence.kernel.scope import end_tasks
+from ringfence.kernel.owned import end_owned
 from ringfence.kernel.threads import Pool, Share
 
 LEFT_BEHIND_S = 0.5  # what a cancelled hook gets to end
@@ -40,7 +40,7 @@ async def run_hook(
     error = await within(run, operation, timeout_s)
     ctx.failure = None if error is None else failure_of(error)
     close(gate, ctx)
-    await end_tasks(ctx)
+    await end_owned(ctx)
     return error
 
 

@@ -14,6 +14,7 @@ from ringfence.errors import RingfenceError
 from ringfence.kernel.call import Gate, close, failure_of, fork
 from ringfence.kernel.context import Context, current
 from ringfence.kernel.limits import breach, spend_outer
+from ringfence.kernel.owned import adopt
 from ringfence.kernel.ports import Operation
 
 
@@ -116,6 +117,7 @@ class Block:
         self._gate = gate
         self._plugin = plugin
         self._ctx: Context | None = None
+        self._owner: Context | None = None  # closes the block, should its handler leave it open
 
     async def __aenter__(self) -> object:
         if self._state.refusal is not None:
@@ -130,7 +132,12 @@ class Block:
         except BaseException as error:
             self._leave(error)
             raise
+        if parent is not None:
+            self._owner = adopt(parent, self)
         return handle(self._inner, value, self._state, self._gate, self._plugin)
+
+    def __str__(self) -> str:
+        return f"{self._operation} of {self._plugin}"
 
     async def __aexit__(
         self,
@@ -149,6 +156,10 @@ class Block:
     def _leave(self, error: BaseException | None) -> None:
         ctx = self._ctx
         if ctx is not None:
+            self._ctx = None
+            if self._owner is not None and self._owner.owned is not None:
+                self._owner.owned.pop(self, None)
+            self._owner = None
             ctx.held = None
             if error is not None:
                 ctx.failure = failure_of(error)

@@ -1,19 +1,19 @@
-"""How a context ends: its deadline, its cancellation, and the tasks that it started.
+"""How a context ends before its handler does: by its deadline, or by a budget that broke.
 
 A deadline is armed only when the work suspends, so work that never waits pays nothing for it.
-Whatever ends a context ends it even if its handler swallows the cancellation, and no task outlives
-the context that started it unseen.
+Whatever ends a context ends it even if its handler swallows the cancellation.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context as Variables
+from collections.abc import Coroutine, Generator
+from contextlib import suppress
+from functools import partial
 from types import coroutine
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from ringfence.errors import DeadlineExceeded, RingfenceError
-from ringfence.kernel.context import Context, current
+from ringfence.kernel.context import Context
 from ringfence.kernel.ports import Clock
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ def deadline_error(ctx: Context, allowed_s: float) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"its time is up; expected an answer within {allowed_s:g} s.",
         subject=ctx.operation,
-        hint="What it had begun was cancelled and rolled back.",
+        hint="What it had begun was cancelled.",
     )
 
 
@@ -44,11 +44,12 @@ def bounded(
     """Run `work` until it is done or `ctx` is ended by its deadline or its budget.
 
     The first step runs inline; the timer is armed only if it suspends. An ended context's work is
-    cancelled, not abandoned, and stays ended if it swallows that: it waits for nothing more.
+    cancelled, and stays ended if it swallows that: it has `REAP_S` for what it still awaits, then
+    it is closed. What would steer the loop instead of being an error to it becomes one.
     Source: the cancel-and-uncancel protocol is that of `asyncio.timeout` (CPython 3.11).
     """
     try:
-        waiting = work.send(None)
+        waiting = _step(work)
     except StopIteration as done:
         if ctx.ending is not None:
             raise ctx.ending from None
@@ -60,99 +61,94 @@ def bounded(
         raise ctx.ending from error
     task = asyncio.current_task()
     assert task is not None, "a coroutine that suspends runs in a task"
-    cancelled_before = task.cancelling()
-    ctx.task = task
-    allowed_s = ctx.deadline_at - ctx.started_at
-    timer = clock.call_at(ctx.deadline_at, lambda: end(ctx, deadline_error(ctx, allowed_s)))
-    told = False  # the work knows that it has ended
-    ours = 0  # how often `end` has cancelled this task
+    watch = _Watch(ctx, task, clock)
     try:
         while True:
             running = ctx.ending is None
             try:
-                if not running and not told:
-                    told = True
+                if not running and not watch.told:
+                    watch.tell(cancelled=False)
                     raise asyncio.CancelledError
                 yield waiting
             except BaseException as error:  # whatever arrives belongs to the work
+                if watch.given_up:
+                    watch.close(work)
                 if running and ctx.ending is not None:
-                    told, ours = True, 1
+                    watch.tell(cancelled=True)
                 waiting = work.throw(error)
             else:
-                waiting = work.send(None)
+                waiting = _step(work)
     except StopIteration as done:
         if ctx.ending is not None:
             raise ctx.ending from None
         answer = done.value
         return answer
     except (Exception, asyncio.CancelledError) as error:
-        others = task.cancelling() - ours > cancelled_before
         if ctx.ending is None or error is ctx.ending:
             raise
-        if others and isinstance(error, asyncio.CancelledError):
+        if isinstance(error, asyncio.CancelledError) and watch.cancelled_by_others():
             raise
+        notes = getattr(error, "__notes__", ())
+        if notes and isinstance(ctx.ending, RingfenceError):
+            ctx.ending.hint = " ".join(notes)  # such as that it was committed all the same
         raise ctx.ending from error
     finally:
-        if ours:
-            task.uncancel()
-        timer.cancel()
-        ctx.task = None
+        watch.end()
 
 
-class ScopedTasks:
-    """The event loop's task factory: every task belongs to the context that started it."""
-
-    def __init__(self, inner: "Callable[..., asyncio.Future[object]] | None") -> None:
-        self.inner = inner
-
-    def __call__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        work: Coroutine[object, None, object],
-        **options: object,
-    ) -> "asyncio.Future[object]":
-        task: asyncio.Future[object]
-        if self.inner is not None:
-            task = self.inner(loop, work, **options)
-        else:
-            task = asyncio.Task(work, loop=loop, **options)  # type: ignore[arg-type]
-        variables = options.get("context") if options else None
-        ctx = variables.get(current) if isinstance(variables, Variables) else current.get()
-        if ctx is not None and isinstance(task, asyncio.Task):
-            adopt(ctx, task)
-        return task
+def _step(work: Coroutine[object, None, T]) -> object:
+    """Let the work go on; what it raises is an error, whatever its class means to the loop."""
+    try:
+        return work.send(None)
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        raise RuntimeError(f"the handler raised {type(error).__name__}") from error
 
 
-def adopt(ctx: Context, task: "asyncio.Task[T]") -> None:
-    """Make `task` end with `ctx`; inside a transaction, with the context around it."""
-    while ctx.held is not None and ctx.parent is not None:
-        ctx = ctx.parent
-    if ctx.tasks is None:
-        ctx.tasks = set()
-    ctx.tasks.add(task)
-    task.add_done_callback(ctx.tasks.discard)
+class _Watch:
+    """The timers and the cancellations of one bounded piece of work that has suspended."""
+
+    def __init__(self, ctx: Context, task: "asyncio.Task[object]", clock: Clock) -> None:
+        self.told = False  # the work knows that it has ended
+        self.given_up = False
+        self._ctx = ctx
+        self._task = task
+        self._clock = clock
+        self._ours = 0  # how often the task was cancelled here
+        self._before = task.cancelling()
+        ctx.task = task
+        allowed_s = ctx.deadline_at - ctx.started_at
+        late = partial(_expire, ctx, allowed_s)
+        self._timer = clock.call_at(ctx.deadline_at, late)
+
+    def tell(self, *, cancelled: bool) -> None:
+        """The work is being told; from now on it has a moment to end."""
+        self.told = True
+        self._ours += cancelled
+        self._timer.cancel()
+        self._timer = self._clock.call_at(self._clock.monotonic() + REAP_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self.given_up = True
+        self._ours += 1
+        self._task.cancel()
+
+    def close(self, work: Coroutine[object, None, T]) -> NoReturn:
+        """End work that swallows its cancellation and waits on."""
+        _log.error("%s swallowed its cancellation and was closed", self._ctx.operation)
+        with suppress(RuntimeError):  # it awaits even then: it is left where it is
+            work.close()
+        assert self._ctx.ending is not None
+        raise self._ctx.ending
+
+    def cancelled_by_others(self) -> bool:
+        return self._task.cancelling() - self._ours > self._before
+
+    def end(self) -> None:
+        for _ in range(self._ours):
+            self._task.uncancel()
+        self._timer.cancel()
+        self._ctx.task = None
 
 
-async def end_tasks(ctx: Context) -> None:
-    """Cancel what `ctx` started and did not await, and wait until it has ended."""
-    left = [task for task in ctx.tasks or () if not task.done()]
-    if not left:
-        return
-    for task in left:
-        task.cancel()
-    _, stuck = await asyncio.wait(left, timeout=REAP_S)
-    names = ", ".join(sorted(task.get_name() for task in left))
-    _log.warning(
-        "%s: %d task(s) were not awaited and have been cancelled: %s%s",
-        ctx.operation,
-        len(left),
-        names,
-        f"; {len(stuck)} did not end" if stuck else "",
-    )
-
-
-def scope_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Give the loop the factory that hands tasks to their contexts; once is enough."""
-    factory = loop.get_task_factory()
-    if not isinstance(factory, ScopedTasks):
-        loop.set_task_factory(ScopedTasks(factory))  # type: ignore[arg-type]
+def _expire(ctx: Context, allowed_s: float) -> None:
+    end(ctx, deadline_error(ctx, allowed_s))

@@ -204,7 +204,7 @@ class Pool:
             thread.start()
 
     def _tick(self) -> None:
-        if not self._outstanding:
+        if self._outstanding <= self.written_off:
             self._ticking = False
             return
         queued = False
@@ -316,8 +316,12 @@ class Pool:
             variables.run(waiting_job.set, job)
             job.servant = asyncio.Task(self._serve(job), loop=self.loop, context=variables)
             # Not in the servant itself: one that is cancelled before its first step never runs.
-            job.servant.add_done_callback(lambda _: self._dismiss(job))
+            job.servant.add_done_callback(lambda _: self._served(job))
         job.requests.put_nowait(request)
+
+    def _served(self, job: Job) -> None:
+        job.servant = None  # a task knows its job by its variables: a circle nobody would see
+        self._dismiss(job)
 
     def _dismiss(self, job: Job) -> None:
         """Let a job's thread wait no longer: nobody serves it any more."""
@@ -355,6 +359,11 @@ class Pool:
             if job.started and not job.ended and job.host is None:
                 job.written_off = True
                 self._live -= 1
+        if not job.started and job.host is None:
+            # A worker may be taking it at this moment; then it finds it cancelled.
+            with suppress(ValueError, IndexError):
+                job.share.jobs.remove(job)
+                self._outstanding -= 1
         if job.written_off:
             self.written_off += 1
             self._rouse(len(self._ready))

@@ -5,21 +5,18 @@ as it is; anything else is converted once, on the way in, and the result once, o
 the consumer's own classes, or into plain data for `ctx.call`.
 """
 
-import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Literal, NoReturn
 
-from msgspec import Struct, ValidationError, to_builtins
+from msgspec import Struct, to_builtins
 from msgspec.structs import fields
 
-from ringfence.errors import Fault, Invalid, PluginFailed
-from ringfence.kernel.call import Gate, NamedCall, open_root, plain_call
-from ringfence.kernel.context import Context, current
-from ringfence.kernel.contract import payload_parameters, sole_struct
+from ringfence.errors import Fault, Invalid, NotGranted, PluginFailed
+from ringfence.kernel.contract import sole_struct
 from ringfence.kernel.manifest import ServiceNeed
-from ringfence.kernel.payload import conform, did_you_mean, faults, is_class, to_plain
+from ringfence.kernel.payload import conform, faults, is_class, to_plain
 from ringfence.kernel.ports import REQUIRED, Parameter
 from ringfence.kernel.registry import Entry
 
@@ -211,93 +208,10 @@ def _misread(entry: Entry, hint: object, result: object) -> NoReturn:
     )
 
 
-def outside(gate: Gate, entry: Entry) -> Context:
-    """Stand in as the caller of a call that comes from no context, as from a bare thread."""
-    return open_root(gate, "outside", "", gate.budget)
-
-
-# ---- the same two ways in, composed instead of generated
-
-
-def plain_view(gate: Gate, entry: Entry, view: View, name: str) -> Callable[..., Awaitable[object]]:
-    """Return the callable that a consumer's field called `name` is given."""
-    call = plain_call(gate, entry)
-    signature = inspect.Signature(
-        [
-            inspect.Parameter(
-                p,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                default=inspect.Parameter.empty if default is REQUIRED else default,
-            )
-            for p, default in zip(view.names, view.defaults, strict=True)
-        ]
+def outside(operation: str) -> NotGranted:
+    """What a call from no context gets, as from a thread or a loop of the plugin's own."""
+    return NotGranted(
+        "called outside any context; expected a handler, a hook, or what one of them has started.",
+        subject=operation,
+        hint="Start background work with `ctx.spawn`.",
     )
-
-    async def use(*given: object, **named: object) -> object:
-        parent = current.get() or outside(gate, entry)
-        bound = signature.bind(*given, **named)
-        bound.apply_defaults()
-        result = await call(parent, partial(arguments, view, bound.arguments))
-        return _read_answer(view, result)
-
-    use.__name__ = name
-    return use
-
-
-def plain_named(gate: Gate, entry: Entry) -> NamedCall:
-    """Return `entry` as a context calls it by name."""
-    call = plain_call(gate, entry)
-    view = bind_named(entry)
-
-    async def use(parent: Context, payload: Payload) -> object:
-        result = await call(parent, partial(arguments, view, payload))
-        return _read_answer(view, result)
-
-    return use
-
-
-def arguments(view: View, payload: Payload) -> Values:
-    """Read a mapping into a handler's arguments; raises Invalid with every fault."""
-    try:
-        if view.build is not None:
-            return (view.build(payload),)
-        values = {
-            f"a{i}": _checked(view, i, payload.get(name, view.defaults[i]))
-            for i, name in enumerate(view.names)
-        }
-    except ValidationError:
-        raise view.unfit(payload) from None
-    values |= {f"fixed[{i}]": value for i, value in enumerate(view.fixed)}
-    return tuple(values[expression] for expression in view.passed)
-
-
-def refuse_unknown(view: View, entry: Entry, payload: Payload) -> None:
-    """Raise Invalid for names that the service does not take, typed by hand as they are."""
-    known = [p.name for p in payload_parameters(entry.signature)]
-    found = [
-        Fault(f"$.{name}", f"unknown parameter{did_you_mean(name, known)}")
-        for name in payload
-        if name not in known
-    ]
-    if found:
-        rest = view.unfit(payload).faults
-        raise Invalid("the payload does not fit", subject=entry.operation, faults=[*found, *rest])
-
-
-def _checked(view: View, i: int, value: object) -> object:
-    if value is REQUIRED:
-        raise ValidationError("is missing")
-    if view.checks[i] == "class" and type(value) is view.classes[i]:
-        return value
-    return view.converts[i](value)
-
-
-def _read_answer(view: View, result: object) -> object:
-    if view.answer == "nothing":
-        return None
-    if view.answer == "class" and type(result) is view.answer_class:
-        return result
-    try:
-        return view.read(result)
-    except ValidationError:
-        return view.misread(result)

@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from msgspec import Struct, json
 
-from ringfence.errors import AppError, Fault, Invalid, RingfenceError, ToolError
+from ringfence.errors import AppError, DeadlineExceeded, Fault, Invalid, RingfenceError, ToolError
 from ringfence.tools.http.wire import Answer
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,10 @@ def answer_to(error: Exception, operation: str) -> Answer:
 
 
 def _answer_to_ringfence(error: RingfenceError) -> Answer:
-    told = isinstance(error, AppError | ToolError) and error.status < 500
+    # A deadline says whether what it cut off was committed all the same.
+    told = (isinstance(error, DeadlineExceeded) and "committed" in error.hint) or (
+        isinstance(error, AppError | ToolError) and error.status < 500
+    )
     return _answer(
         error.status,
         "internal" if error.status == 500 else error.code,
