@@ -2,7 +2,7 @@
 
 A `Claim` is a lock that the operating system drops with the process, so a dead one holds nobody
 up; whoever has it may replace the socket. The socket is made with mode 0600 from its first moment.
-Used by `control.py` alone.
+Used by `control.py` and by its other end, `cli/client.py`.
 """
 
 import hashlib
