@@ -62,13 +62,12 @@ def _greeting(application: Application) -> Iterator[str]:
     for tool in status.tools:
         if tool.state == "dead":
             yield f"dead tool {tool.instance}: {tool.reason}"
-    if not plugins:
-        first = "write the first one: domains/<domain>/<feature>.py"
-        yield f"{status.app} is {status.state}: there is no feature in it yet; {first}"
-        return
     serving = sum(plugin.state == "serving" for plugin in plugins)
     names = ", ".join(domain.name for domain in status.domains)
-    yield f"{status.app} is {status.state}: {serving} of {len(plugins)} plugins serve ({names})"
+    said = f"{serving} of {len(plugins)} plugins serve ({names})"
+    if not plugins:
+        said = "there is no feature in it yet; write the first one: domains/<domain>/<feature>.py"
+    yield f"{status.app} is {status.state}: {said}"
     labels = (d.declaration.label for d in application.manifest.declared)
     pages = sorted(label[4:] for label in labels if label.startswith("GET /") and "{" not in label)
     for address in application.addresses:
