@@ -16,7 +16,14 @@ from typing import TypeVar
 
 from msgspec import Struct, field, structs
 
-from ringfence.errors import Invalid, NotGranted, PluginFailed, RingfenceError, TransactionHeld
+from ringfence.errors import (
+    BudgetExceeded,
+    Invalid,
+    NotGranted,
+    PluginFailed,
+    RingfenceError,
+    TransactionHeld,
+)
 from ringfence.kernel.context import (
     Budget,
     Context,
@@ -294,7 +301,8 @@ def _cancelled(error: BaseException) -> bool:
 def escaped(ctx: Context, error: BaseException) -> RingfenceError:
     """Translate what leaves a root: an expected error as it is, a bug as `internal`."""
     told = error if isinstance(error, RingfenceError) else None
-    if told is None or told.status == 500:  # a bug, whoever found it: the caller is told no more
+    # A bug, whoever found it: the caller is told no more.
+    if told is None or told.status == 500 or isinstance(told, BudgetExceeded):
         _log.error("%s failed in trace %s", name_of(ctx), ctx.trace_id, exc_info=error)
     if told is not None:
         told.trace_id = ctx.trace_id

@@ -161,6 +161,9 @@ class Context(Struct, eq=False, gc=False):
     children: int = 0
     queries: int = 0
 
+    def __repr__(self) -> str:
+        return f"<Context {self.operation} {self.path} of trace {self.trace_id}>"
+
     @property
     def principal(self) -> Principal | None:
         """Who asked for what this context is part of; None where nobody is known."""
