@@ -93,6 +93,7 @@ class Job(Struct, eq=False, gc=False):
     inbox: "SimpleQueue[Outcome | Job] | None" = None
     requests: "asyncio.Queue[Request | None] | None" = None
     servant: "asyncio.Task[None] | None" = None
+    notes: tuple[str, ...] = ()  # what its cancellation has to say, such as `committed`
 
 
 class Ask(Struct, frozen=True, eq=False):
@@ -168,8 +169,10 @@ class Pool:
             loop.call_later(BUSY_TICK_S, self._tick)
         try:
             return await job.future
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             await self._abandon(job)
+            for note in job.notes:
+                cancelled.add_note(note)
             raise
 
     def _enqueue(self, job: Job, share: Share) -> None:

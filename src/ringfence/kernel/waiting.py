@@ -183,6 +183,7 @@ async def _outcome(job: Job, request: Request, opened: list[Manager]) -> Outcome
         return Outcome(await request(opened))
     except asyncio.CancelledError as error:
         if task is not None and task.cancelling():
+            job.notes = tuple(getattr(error, "__notes__", ()))
             raise
         return Outcome(error=error)
     except BaseException as error:  # raised on the worker's thread, where it was asked for
