@@ -231,10 +231,9 @@ async def test_a_def_handler_spawns(tmp_path: Path) -> None:
     """)
     async with running(tmp_path, files) as app:
         assert await app.call("notes.later") == "soon"
-        for _ in range(1000):
-            if await app.call("notes.count"):
-                return
-        pytest.fail("the work was not done")
+        async with asyncio.timeout(10):
+            while not await app.call("notes.count"):
+                pass
 
 
 async def test_a_call_from_no_context_is_refused(tmp_path: Path) -> None:
@@ -294,7 +293,7 @@ async def test_a_deadline_says_committed_if_and_only_if_it_was(tmp_path: Path, n
             assert "rolled back" not in said
             if said:
                 told.add(stored)
-    assert told if name == "notes.slow_def" else True in told
+    assert True in told
 
 
 async def test_work_that_was_spawned_never_runs_on_the_thread_of_who_waits(tmp_path: Path) -> None:
@@ -313,9 +312,12 @@ async def test_work_that_was_spawned_never_runs_on_the_thread_of_who_waits(tmp_p
                 wait(self.later())
                 with wait(self.db.transaction()) as tx:
                     wait(tx.execute("INSERT INTO note (text) VALUES ('held')"))
-                    for _ in range(50):
-                        wait(asyncio.sleep(0))
+                    wait(many_turns())
                 return "done"
+
+        async def many_turns() -> None:
+            for _ in range(20_000):
+                await asyncio.sleep(0)
     """)
     files["domains/notes/sync_write.py"] = feature("""
         class SyncWrite(Plugin):
@@ -330,14 +332,13 @@ async def test_work_that_was_spawned_never_runs_on_the_thread_of_who_waits(tmp_p
             @service("notes.later", calls=("notes.sync_write",))
             async def later(self, ctx: Context) -> None:
                 async def work() -> None:
-                    for _ in range(5):
+                    for _ in range(4000):
                         await asyncio.sleep(0)
                     await ctx.call("notes.sync_write", {})
                 ctx.spawn(work())
     """)
     async with running(tmp_path, files) as app:
         assert await asyncio.wait_for(app.call("notes.hold"), 10) == "done"
-        for _ in range(1000):
-            if await app.call("notes.count") == 2:
-                return
-        pytest.fail("the background work was not done")
+        async with asyncio.timeout(10):
+            while await app.call("notes.count") != 2:
+                pass

@@ -158,6 +158,7 @@ class Context(Struct, eq=False, gc=False):
     owned: dict[Owned, None] | None = None  # tasks and blocks opened here; ended with the context
     task: Task[object] | None = None  # known once the context has waited for something
     ending: BaseException | None = None  # why the kernel ended this context before its handler did
+    committed: bool = False  # a transaction of its tree has ended well
     children: int = 0
     queries: int = 0
 

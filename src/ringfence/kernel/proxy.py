@@ -150,6 +150,10 @@ class Block:
         except BaseException as raised:
             self._leave(raised)
             raise
+        node = self._ctx.parent if self._ctx is not None and error is None else None
+        while node is not None:
+            node.committed = True
+            node = node.parent
         self._leave(error)
         return swallowed
 

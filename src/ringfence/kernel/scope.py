@@ -6,7 +6,7 @@ Whatever ends a context ends it even if its handler swallows the cancellation.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Sequence
 from contextlib import suppress
 from functools import partial
 from types import coroutine
@@ -80,7 +80,7 @@ def bounded(
                 waiting = _step(work)
     except StopIteration as done:
         if ctx.ending is not None:
-            raise ctx.ending from None
+            raise _told(ctx, ()) from None
         answer = done.value
         return answer
     except (Exception, asyncio.CancelledError) as error:
@@ -88,12 +88,19 @@ def bounded(
             raise
         if isinstance(error, asyncio.CancelledError) and watch.cancelled_by_others():
             raise
-        notes = getattr(error, "__notes__", ())
-        if notes and isinstance(ctx.ending, RingfenceError):
-            ctx.ending.hint = " ".join(notes)  # such as that it was committed all the same
-        raise ctx.ending from error
+        raise _told(ctx, getattr(error, "__notes__", ())) from error
     finally:
         watch.end()
+
+
+def _told(ctx: Context, notes: Sequence[str]) -> BaseException:
+    """Return why `ctx` has ended, and whether something was committed all the same."""
+    assert ctx.ending is not None
+    if ctx.committed and not notes:
+        notes = ("committed: a transaction had ended before; what came after it was cancelled",)
+    if notes and isinstance(ctx.ending, RingfenceError):
+        ctx.ending.hint = " ".join(notes)
+    return ctx.ending
 
 
 def _step(work: Coroutine[object, None, T]) -> object:
