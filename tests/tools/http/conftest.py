@@ -9,7 +9,7 @@ from ringfence.kernel.ports import Endpoint
 from ringfence.testing.http import HttpClient
 from ringfence.tools.http.asgi import App
 from ringfence.tools.http.conformance import environment
-from ringfence.tools.http.shape import Limits
+from ringfence.tools.http.limits import Limits
 
 Serve = Callable[..., HttpClient]
 

@@ -8,7 +8,7 @@ from ringfence.kernel.ports import StaticName
 from ringfence.testing.http import HttpClient
 from ringfence.tools.http.asgi import App
 from ringfence.tools.http.conformance import ENDPOINTS, endpoint, environment
-from ringfence.tools.http.shape import Limits
+from ringfence.tools.http.limits import Limits
 from ringfence.tools.http.wire import Message, Receive, Scope, Send
 
 pytestmark = pytest.mark.anyio

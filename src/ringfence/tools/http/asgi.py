@@ -13,10 +13,11 @@ from ringfence.kernel.ports import Endpoint, Health, StaticName
 from ringfence.tools.http import openapi, system
 from ringfence.tools.http.binding import plan
 from ringfence.tools.http.contract import Route
+from ringfence.tools.http.limits import Limits
 from ringfence.tools.http.path import Pattern, parse
 from ringfence.tools.http.problem import Refused, answer_to
 from ringfence.tools.http.routes import Match, Table
-from ringfence.tools.http.shape import Limits, Shapes
+from ringfence.tools.http.shape import Shapes
 from ringfence.tools.http.wire import Handle, Receive, Scope, Send, bodiless
 
 _METHODS = {"get": "GET", "post": "POST", "put": "PUT", "patch": "PATCH", "delete": "DELETE"}

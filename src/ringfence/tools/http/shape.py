@@ -21,9 +21,9 @@ What is generated for `@post("/orders")` with one Struct reads
 
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
-from typing import Annotated, cast
+from typing import cast
 
-from msgspec import Meta, Struct, json
+from msgspec import Struct, json
 
 from ringfence.errors import Fault
 from ringfence.kernel.ports import Endpoint
@@ -37,6 +37,7 @@ from ringfence.tools.http.arguments import (
 )
 from ringfence.tools.http.binding import Plan
 from ringfence.tools.http.body import expect_json, read_rest, too_long
+from ringfence.tools.http.limits import Limits
 from ringfence.tools.http.problem import Refused, answer_to, stopping
 from ringfence.tools.http.query import Query, parse
 from ringfence.tools.http.wire import JSON_TYPE, Disconnected, Handle, Send
@@ -89,14 +90,6 @@ _ARGUMENT = {
     "body": ["a{n} = take{n}(content)"],
     "struct": ["a{n} = take{n}(content)", "a{n}.__class__ = class{n}"],
 }
-
-
-class Limits(Struct, frozen=True):
-    """What a request may be, at most."""
-
-    max_body_bytes: Annotated[int, Meta(ge=0)] = 1 << 20
-    max_target_bytes: Annotated[int, Meta(ge=1)] = 8 << 10  # path and query together
-    max_query_params: Annotated[int, Meta(ge=0)] = 100
 
 
 class _Source(Struct, frozen=True):

@@ -14,13 +14,13 @@ from ringfence.errors import NotGranted
 from ringfence.kernel.ports import Endpoint, Grant, StaticName, ToolEnv
 from ringfence.tools.http.asgi import App
 from ringfence.tools.http.drain import drain
+from ringfence.tools.http.limits import Common
 from ringfence.tools.http.problem import stopping
-from ringfence.tools.http.shape import Limits
 from ringfence.tools.http.wire import Receive, Scope, Send
 
 
-class Config(Limits, frozen=True, forbid_unknown_fields=True):
-    """The keys of `[tools.http]`: the limits."""
+class Config(Common, frozen=True, forbid_unknown_fields=True):
+    """The keys of `[tools.http]`: those of `Common`."""
 
 
 class Driver:

@@ -22,8 +22,8 @@ from ringfence.errors import NotGranted
 from ringfence.kernel.ports import Clock, Endpoint, Grant, StaticName, ToolEnv
 from ringfence.tools.http.asgi import App
 from ringfence.tools.http.drain import alarm, drain
+from ringfence.tools.http.limits import Common
 from ringfence.tools.http.listen import address_of, bind, refused
-from ringfence.tools.http.shape import Limits
 from ringfence.tools.http.wire import Receive, Scope, Send
 
 # How long a client may take, at the least, to read an answer that is already written.
@@ -32,8 +32,8 @@ FLUSH_S = 1.0
 DATE_S = 1.0
 
 
-class Config(Limits, frozen=True, forbid_unknown_fields=True):
-    """The keys of `[tools.http]`: those of `Limits`, and these.
+class Config(Common, frozen=True, forbid_unknown_fields=True):
+    """The keys of `[tools.http]`: those of `Common`, and these.
 
     Args:
         host: Name or address to listen on.
