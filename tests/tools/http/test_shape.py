@@ -7,7 +7,8 @@ import pytest
 from ringfence.kernel.ports import Parameter, Signature
 from ringfence.tools.http.binding import plan
 from ringfence.tools.http.conformance import NewOrder, endpoint
-from ringfence.tools.http.limits import Limits, Shapes
+from ringfence.tools.http.limits import Limits
+from ringfence.tools.http.shape import Shapes
 
 
 async def take(*values: object) -> None:

@@ -1,7 +1,7 @@
 """Serve HTTP: `from ringfence.tools.http import get, post`, a decorator on a plugin's method."""
 
 from ringfence.kernel.ports import ToolSpec
-from ringfence.tools.http.contract import Http, Route, delete, get, patch, post, put
+from ringfence.tools.http.contract import Http, Route, delete, get, patch, post, put, websocket
 from ringfence.tools.http.service import check
 
 SPEC = ToolSpec(
@@ -13,4 +13,4 @@ SPEC = ToolSpec(
     contained=frozenset(f"RF30{n}" for n in (1, 3, 4, 5, 6, 7, 8, 9)) | {"RF310"},
 )
 
-__all__ = ["SPEC", "Http", "Route", "delete", "get", "patch", "post", "put"]
+__all__ = ["SPEC", "Http", "Route", "delete", "get", "patch", "post", "put", "websocket"]

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeVar
 from ringfence.kernel.ports import Budget, Declaration, declare
 
 F = TypeVar("F", bound=Callable[..., object])
-Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET"]
 
 
 class Http(Protocol):
@@ -21,7 +21,8 @@ class Http(Protocol):
 
 
 class Route(Declaration, frozen=True):
-    """A method of a plugin answers `method path` with `status`."""
+    """A method of a plugin answers `method path` with `status`; or, as `WEBSOCKET path`, it talks
+    to whoever connects there."""
 
     tool = "http"
     kind = "route"
@@ -29,6 +30,7 @@ class Route(Declaration, frozen=True):
     method: Method
     path: str
     status: int = 200
+    max_body_bytes: int | None = None
 
     @property
     def key(self) -> str:
@@ -62,45 +64,63 @@ def get(
 
 
 def post(
-    path: str, *, status: int = 200, calls: Sequence[str] = (), budget: Budget | None = None
+    path: str,
+    *,
+    status: int = 200,
+    max_body_bytes: int | None = None,
+    calls: Sequence[str] = (),
+    budget: Budget | None = None,
 ) -> Callable[[F], F]:
     """Answer POST; one Struct among the method's parameters is the JSON body.
 
     Args:
         path: As for `get`.
         status: As for `get`; 201 where something was made.
+        max_body_bytes: Of its body, in the place of `max_body_bytes` under `[tools.http]`.
         calls: As for `get`.
         budget: As for `get`.
     """
-    return declare(Route("POST", path, status, calls=tuple(calls), budget=budget))
+    return declare(Route("POST", path, status, max_body_bytes, calls=tuple(calls), budget=budget))
 
 
 def put(
-    path: str, *, status: int = 200, calls: Sequence[str] = (), budget: Budget | None = None
+    path: str,
+    *,
+    status: int = 200,
+    max_body_bytes: int | None = None,
+    calls: Sequence[str] = (),
+    budget: Budget | None = None,
 ) -> Callable[[F], F]:
     """Answer PUT; one Struct among the method's parameters is the JSON body.
 
     Args:
         path: As for `get`.
         status: As for `get`.
+        max_body_bytes: As for `post`.
         calls: As for `get`.
         budget: As for `get`.
     """
-    return declare(Route("PUT", path, status, calls=tuple(calls), budget=budget))
+    return declare(Route("PUT", path, status, max_body_bytes, calls=tuple(calls), budget=budget))
 
 
 def patch(
-    path: str, *, status: int = 200, calls: Sequence[str] = (), budget: Budget | None = None
+    path: str,
+    *,
+    status: int = 200,
+    max_body_bytes: int | None = None,
+    calls: Sequence[str] = (),
+    budget: Budget | None = None,
 ) -> Callable[[F], F]:
     """Answer PATCH; one Struct among the method's parameters is the JSON body.
 
     Args:
         path: As for `get`.
         status: As for `get`.
+        max_body_bytes: As for `post`.
         calls: As for `get`.
         budget: As for `get`.
     """
-    return declare(Route("PATCH", path, status, calls=tuple(calls), budget=budget))
+    return declare(Route("PATCH", path, status, max_body_bytes, calls=tuple(calls), budget=budget))
 
 
 def delete(
@@ -115,3 +135,18 @@ def delete(
         budget: As for `get`.
     """
     return declare(Route("DELETE", path, status, calls=tuple(calls), budget=budget))
+
+
+def websocket(
+    path: str, *, calls: Sequence[str] = (), budget: Budget | None = None
+) -> Callable[[F], F]:
+    """Talk to whoever opens a WebSocket there; one parameter of the method is a `WebSocket`.
+
+    What the method raises before it accepts answers the handshake, as any other request.
+
+    Args:
+        path: As for `get`.
+        calls: As for `get`.
+        budget: What one message may spend, beside the budget of every request.
+    """
+    return declare(Route("WEBSOCKET", path, calls=tuple(calls), budget=budget))
