@@ -3,7 +3,7 @@
 An `Answer` is a whole response in memory. Used by everything here that talks to a server.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NotRequired, Required, TypedDict
 
 from msgspec import Struct
@@ -22,16 +22,24 @@ class Scope(TypedDict):
     headers: Headers
     raw_path: NotRequired[bytes]
     root_path: NotRequired[str]
+    scheme: NotRequired[str]
+    subprotocols: NotRequired[list[str]]
+    extensions: NotRequired[Mapping[str, object] | None]
 
 
 class Message(TypedDict, total=False):
-    """One step of a request or of its answer."""
+    """One step of a request or of its answer, or of a WebSocket."""
 
     type: Required[str]
     status: int
     headers: Headers
     body: bytes
     more_body: bool
+    text: str | None
+    bytes: "bytes | None"
+    code: int
+    reason: str | None
+    subprotocol: str | None
 
 
 Receive = Callable[[], Awaitable[Message]]
