@@ -1,29 +1,43 @@
 """Where one argument of an operation comes from, and how it is read from a request.
 
-`take` reads it, and raises at the first fault; `faults` explains a request that was refused, and
-lists them all. `shape.py` calls the first on every request, the second only after a failure.
+`read` reads it from the parts of a request, `take` from its own part alone; both raise at the first
+fault. `faults` explains a request that was refused, and lists them all, after a failure only.
 """
 
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, cast
 
 from msgspec import MsgspecError, Struct, ValidationError, convert
+from msgspec import field as default
 
 from ringfence.errors import Fault
 from ringfence.kernel.ports import REQUIRED, Parameter, faults
 from ringfence.tools.http import body
+from ringfence.tools.http.forms import Form
 from ringfence.tools.http.kinds import Kind, QueryField
+from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.query import Query
 
 # What a request is rejected for; anything else that reading it raises is a bug.
 UNREADABLE = (MsgspecError, UnicodeDecodeError, RecursionError)
+_NO_TEXT = "expected text, got a file"
 
 
-class Request(Struct, frozen=True):
-    """The parts of a request that arguments come from."""
+MOST_FAULTS = 100  # that an answer lists
 
-    captures: tuple[str, ...]
-    query: Query
-    content: bytes
+
+class Parts(Struct):
+    """The parts of a request that arguments come from. What no argument asks for stays empty."""
+
+    captures: tuple[str, ...] = ()
+    query: Query = {}
+    content: bytes = b""
+    headers: Query = {}
+    cookies: dict[str, str] = {}
+    form: Form = default(default_factory=Form)
+    request: object = None
+    stream: object = None
+    socket: object = None
 
 
 class FromPath(Struct, frozen=True):
@@ -42,70 +56,204 @@ class FromPath(Struct, frozen=True):
         """Read it. Raises ValidationError."""
         return _read(text, self.field, self.parameter.annotation)
 
-    def faults(self, request: Request) -> list[Fault]:
-        text = request.captures[self.index]
+    def read(self, parts: Parts) -> object:
+        return self.take(parts.captures[self.index])
+
+    def faults(self, parts: Parts) -> list[Fault]:
+        text = parts.captures[self.index]
         return _faults(text, self.field, self.parameter.annotation, f"path.{self.parameter.name}")
 
 
-class FromQuery(Struct, frozen=True):
-    """The values under its name."""
+class _Named(Struct, frozen=True):
+    """The values under a name, among `place`."""
+
+    place: ClassVar[str]
 
     parameter: Parameter
     field: QueryField
 
-    def take(self, query: Query) -> object:
+    def take(self, given: Query) -> object:
         """Read it. Raises ValidationError."""
-        values = query.get(self.field.name)
+        values = given.get(self.field.name)
         if values is None:
             if self.parameter.default is REQUIRED:
                 raise ValidationError("is missing")
             return self.parameter.default
         return _read(_given(values, self.field), self.field, self.parameter.annotation)
 
-    def faults(self, request: Request) -> list[Fault]:
-        place = f"query.{self.field.name}"
-        values = request.query.get(self.field.name)
+    def explain(self, given: Query) -> list[Fault]:
+        """List everything wrong with it."""
+        place = f"{self.place}.{self.field.name}"
+        values = given.get(self.field.name)
         if values is None:
             required = self.parameter.default is REQUIRED
             return [Fault(place, "is missing")] if required else []
         if self.field.kind is Kind.SCALAR and len(values) > 1:
             return [Fault(place, f"is given {len(values)} times; expected once")]
-        given = _given(values, self.field)
-        return _faults(given, self.field, self.parameter.annotation, place)
+        return _faults(_given(values, self.field), self.field, self.parameter.annotation, place)
 
 
-class FromWholeQuery(Struct, frozen=True):
-    """An object, a field from each name."""
+class FromQuery(_Named, frozen=True):
+    """The values under its name."""
+
+    place = "query"
+
+    def read(self, parts: Parts) -> object:
+        return self.take(parts.query)
+
+    def faults(self, parts: Parts) -> list[Fault]:
+        return self.explain(parts.query)
+
+
+class FromHeader(_Named, frozen=True):
+    """The values of the headers of its name, in lower case."""
+
+    place = "header"
+
+    def read(self, parts: Parts) -> object:
+        return self.take(parts.headers)
+
+    def faults(self, parts: Parts) -> list[Fault]:
+        return self.explain(parts.headers)
+
+
+class FromCookie(_Named, frozen=True):
+    """The cookie of its name."""
+
+    place = "cookie"
+
+    def read(self, parts: Parts) -> object:
+        return self.take(self._values(parts))
+
+    def faults(self, parts: Parts) -> list[Fault]:
+        return self.explain(self._values(parts))
+
+    def _values(self, parts: Parts) -> Query:
+        value = parts.cookies.get(self.field.name)
+        return {} if value is None else {self.field.name: [value]}
+
+
+class FromFormField(_Named, frozen=True):
+    """The texts under its name in a form."""
+
+    place = "form"
+
+    def read(self, parts: Parts) -> object:
+        _refuse_other(self.field.name, parts.form.files, _NO_TEXT)
+        return self.take(parts.form.texts)
+
+    def faults(self, parts: Parts) -> list[Fault]:
+        if self.field.name in parts.form.files:
+            return [Fault(f"form.{self.field.name}", _NO_TEXT)]
+        return self.explain(parts.form.texts)
+
+
+class FromFile(Struct, frozen=True):
+    """The file under its name in a form, or all of them."""
+
+    parameter: Parameter
+    field: QueryField
+
+    def read(self, parts: Parts) -> object:
+        found = self.faults(parts)
+        if found:
+            raise ValidationError(found[0].message)
+        files = parts.form.files.get(self.field.name)
+        if files is None:
+            return self.parameter.default
+        return files if self.field.kind is Kind.FILES else files[0]
+
+    def faults(self, parts: Parts) -> list[Fault]:
+        place = f"form.{self.field.name}"
+        if self.field.name in parts.form.texts:
+            return [Fault(place, "expected a file, got text")]
+        files = parts.form.files.get(self.field.name)
+        if files is None:
+            required = self.parameter.default is REQUIRED
+            return [Fault(place, "is missing")] if required else []
+        if self.field.kind is Kind.FILE and len(files) > 1:
+            return [Fault(place, f"is given {len(files)} times; expected once")]
+        return []
+
+
+class _Whole(Struct, frozen=True):
+    """An object, a field from each name among `place`.
+
+    `known` are the names that may stand there; None: any.
+    """
+
+    place: ClassVar[str]
 
     parameter: Parameter
     fields: tuple[QueryField, ...]
+    known: frozenset[str] | None = None
 
-    def take(self, query: Query) -> object:
+    def take(self, values: Query) -> object:
         """Read it. Raises ValidationError."""
-        if not query and self.parameter.default is not REQUIRED:
+        if not values and self.parameter.default is not REQUIRED:
             return self.parameter.default
+        if self.known is not None and not self.known.issuperset(values):
+            raise ValidationError("has an unknown field")
         given: dict[str, object] = {}
         for field in self.fields:
-            values = query.get(field.name)
-            if values is not None:
-                given[field.name] = _given(values, field)
+            texts = values.get(field.name)
+            if texts is not None:
+                given[field.name] = _given(texts, field)
                 _refuse_infinite(given[field.name], field)
         return _convert(given, self.parameter.annotation)
 
-    def faults(self, request: Request) -> list[Fault]:
+    def explain(self, values: Query, hint: object) -> list[Fault]:
+        """List everything wrong with it, read as `hint`, which refuses what is unknown."""
+        if not values and self.parameter.default is not REQUIRED:
+            return []
         found: list[Fault] = []
         given: dict[str, object] = {}
+        if self.known is not None:
+            given.update((name, None) for name in values if name not in self.known)
         for field in self.fields:
-            values = request.query.get(field.name, [])
-            if values:
-                given[field.name] = values if field.kind is Kind.REPEATED else values[0]
-            single = FromQuery(Parameter(field.name, object, None), field)
-            found += single.faults(request)
-        hint = self.parameter.annotation
+            texts = values.get(field.name, [])
+            if texts:
+                given[field.name] = texts if field.kind is Kind.REPEATED else texts[0]
+            place = f"{self.place}.{field.name}"
+            if field.kind is Kind.SCALAR and len(texts) > 1:
+                found.append(Fault(place, f"is given {len(texts)} times; expected once"))
+            elif field.finite and any(map(_infinite, texts)):
+                found.append(Fault(place, "is not a finite number"))
         for fault in faults(given, hint, strict=False):
             message = _named(fault.message, given.get(fault.path.removeprefix("$.")))
-            found.append(Fault(_under("query", fault.path), message))
+            found.append(Fault(_under(self.place, fault.path), message))
         return found
+
+
+class FromWholeQuery(_Whole, frozen=True):
+    """An object, a field from each name of the query."""
+
+    place = "query"
+
+    def read(self, parts: Parts) -> object:
+        return self.take(parts.query)
+
+    def faults(self, parts: Parts) -> list[Fault]:
+        return self.explain(parts.query, self.parameter.annotation)
+
+
+class FromForm(_Whole, frozen=True):
+    """An object, a field from each name of a form; names that nothing takes are refused."""
+
+    place = "form"
+
+    def read(self, parts: Parts) -> object:
+        for field in self.fields:
+            _refuse_other(field.name, parts.form.files, _NO_TEXT)
+        return self.take(_names(parts.form.files) | parts.form.texts)
+
+    def faults(self, parts: Parts) -> list[Fault]:
+        taken = {field.name for field in self.fields}
+        wrong = [name for name in parts.form.files if name in taken]
+        values = _names(parts.form.files) | parts.form.texts
+        found = self.explain(values, body.reader(self.parameter.annotation).strict)
+        kept = [fault for fault in found if fault.path.removeprefix("form.") not in wrong]
+        return kept + [Fault(f"form.{name}", _NO_TEXT) for name in wrong]
 
 
 class FromBody(Struct):
@@ -134,14 +282,98 @@ class FromBody(Struct):
             value.__class__ = self.reader.declared
         return value
 
-    def faults(self, request: Request) -> list[Fault]:
-        if not request.content and self.parameter.default is not REQUIRED:
+    def read(self, parts: Parts) -> object:
+        return self.take(parts.content)
+
+    def faults(self, parts: Parts) -> list[Fault]:
+        if not parts.content and self.parameter.default is not REQUIRED:
             return []
         try:
-            self.take(request.content)
+            self.take(parts.content)
         except UNREADABLE as wrong:
-            return body.explain(request.content, self.reader.strict, wrong)
+            return body.explain(parts.content, self.reader.strict, wrong)
         return []
+
+
+class _Plain(Struct, frozen=True):
+    """What is taken as it is."""
+
+    parameter: Parameter
+
+    def faults(self, parts: Parts) -> list[Fault]:
+        return []
+
+
+class FromRawBody(_Plain, frozen=True):
+    """The bytes of the body, whatever they are."""
+
+    def read(self, parts: Parts) -> object:
+        if not parts.content and self.parameter.default is not REQUIRED:
+            return self.parameter.default
+        return parts.content
+
+
+class FromBodyStream(_Plain, frozen=True):
+    """The body as it comes in."""
+
+    def read(self, parts: Parts) -> object:
+        return parts.stream
+
+
+class FromRequest(_Plain, frozen=True):
+    """The request itself."""
+
+    def read(self, parts: Parts) -> object:
+        return parts.request
+
+
+class FromSocket(_Plain, frozen=True):
+    """The WebSocket that the request opened."""
+
+    def read(self, parts: Parts) -> object:
+        return parts.socket
+
+
+Argument = (
+    FromPath
+    | FromQuery
+    | FromWholeQuery
+    | FromBody
+    | FromHeader
+    | FromCookie
+    | FromForm
+    | FromFormField
+    | FromFile
+    | FromRawBody
+    | FromBodyStream
+    | FromRequest
+    | FromSocket
+)
+
+
+HotArgument = FromPath | FromQuery | FromWholeQuery | FromBody
+
+
+def refusal(arguments: Sequence[Argument], parts: Parts, error: BaseException) -> Refused:
+    """Return the answer to a request that `error` kept from being read: every fault of it."""
+    found: list[Fault] = []
+    for argument in arguments:
+        found += argument.faults(parts)
+    found = found or [Fault("$", str(error))]
+    if len(found) > MOST_FAULTS:
+        more = len(found) - MOST_FAULTS
+        found = [*found[:MOST_FAULTS], Fault("$", f"and {more} more")]
+    return Refused(422, "invalid", "the request does not fit", errors=found)
+
+
+def _names(files: Mapping[str, object]) -> Query:
+    """Files as fields without a value: their names may be unknown like any other."""
+    return {name: [""] for name in files}
+
+
+def _refuse_other(name: str, others: Mapping[str, object], message: str) -> None:
+    if name in others:
+        raise ValidationError(message)
 
 
 def _given(values: list[str], field: QueryField) -> str | list[str]:

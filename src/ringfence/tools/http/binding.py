@@ -1,21 +1,45 @@
 """From an operation's signature to where each of its arguments comes from.
 
-A parameter named in the path is bound there and nowhere else; one value or several come from the
-query; one object is the body, and on GET and DELETE the query. `plan` is total: what cannot be
-bound is a `Misfit`, which `check` turns into a finding.
+A parameter named in the path is bound there and nowhere else; a mark or a type of this tool's own
+says where any other comes from. Without one, values come from the query, and one object is the
+body, on GET and DELETE the query. `plan` is total: what cannot be bound is a `Misfit`, which
+`check` turns into a finding.
 """
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ringfence.kernel.ports import Parameter, Signature
-from ringfence.tools.http.arguments import FromBody, FromPath, FromQuery, FromWholeQuery
+from ringfence.tools.http.arguments import (
+    Argument,
+    FromBody,
+    FromBodyStream,
+    FromCookie,
+    FromFile,
+    FromForm,
+    FromFormField,
+    FromHeader,
+    FromPath,
+    FromQuery,
+    FromRawBody,
+    FromRequest,
+    FromSocket,
+    FromWholeQuery,
+    HotArgument,
+)
 from ringfence.tools.http.contract import Method
-from ringfence.tools.http.kinds import Kind, kind_of, query_field, query_fields
+from ringfence.tools.http.kinds import (
+    Kind,
+    QueryField,
+    is_closed,
+    kind_of,
+    query_field,
+    query_fields,
+)
+from ringfence.tools.http.markers import Mark, mark_of
 
 BODY_METHODS = ("POST", "PUT", "PATCH")
-Argument = FromPath | FromQuery | FromWholeQuery | FromBody
 
 
 class Misfit(Struct, frozen=True):
@@ -31,6 +55,11 @@ class Plan(Struct, frozen=True):
 
     arguments: tuple[Argument, ...]
     misfits: tuple[Misfit, ...]
+
+    @property
+    def wide(self) -> bool:
+        """Whether more than path, query and a JSON body is read: `shape.py` serves none of it."""
+        return not all(isinstance(argument, HotArgument) for argument in self.arguments)
 
 
 def plan(method: Method, names: Sequence[str], signature: Signature) -> Plan:
@@ -51,7 +80,25 @@ def plan(method: Method, names: Sequence[str], signature: Signature) -> Plan:
                 f"the path has {{{name}}}, the method has no parameter {name!r}",
                 f"add the parameter `{name}: str`, or take {{{name}}} out of the path",
             )
-    return Plan(tuple(a for a in arguments if a is not None), tuple(bound.misfits))
+    bound.finish()
+    return Plan(_closed(tuple(a for a in arguments if a is not None)), tuple(bound.misfits))
+
+
+def _closed(arguments: tuple[Argument, ...]) -> tuple[Argument, ...]:
+    """Tell the whole forms, and the whole queries that forbid it, which names are known."""
+    asked = {
+        FromWholeQuery: {a.field.name for a in arguments if isinstance(a, FromQuery)},
+        FromForm: {a.field.name for a in arguments if isinstance(a, FromFormField | FromFile)},
+    }
+    told: list[Argument] = []
+    for argument in arguments:
+        if isinstance(argument, FromForm) or (
+            isinstance(argument, FromWholeQuery) and is_closed(argument.parameter.annotation)
+        ):
+            names = {field.name for field in argument.fields} | asked[type(argument)]
+            argument = structs.replace(argument, known=frozenset(names))
+        told.append(argument)
+    return tuple(told)
 
 
 class _Binding:
@@ -60,25 +107,140 @@ class _Binding:
     def __init__(self, method: Method, names: Sequence[str]) -> None:
         self.method = method
         self.names = list(names)
-        self.objects: list[str] = []
+        self.bodies: list[str] = []  # parameters that are a body, or the query as a whole
+        self.fields: list[str] = []  # parameters that are a part of a form
+        self.whole_form = ""
+        self.sockets = 0
         self.misfits: list[Misfit] = []
 
     def miss(self, rule: str, message: str, fix: str) -> None:
         self.misfits.append(Misfit(rule, message, fix))
 
     def argument(self, parameter: Parameter) -> Argument | None:
-        kind = kind_of(parameter.annotation)
+        kind, mark = kind_of(parameter.annotation), mark_of(parameter.annotation)
         if parameter.name in self.names:
-            return self._from_path(parameter, kind)
+            return self._from_path(parameter, kind, mark)
+        if mark is not None:
+            return self._marked(parameter, kind, mark)
         match kind:
             case Kind.SCALAR | Kind.REPEATED:
-                field = query_field(parameter.name, parameter.annotation)
-                return FromQuery(parameter, field)
+                return FromQuery(parameter, query_field(parameter.name, parameter.annotation))
             case Kind.OBJECT | Kind.DOCUMENT:
                 return self._object(parameter, kind)
+            case Kind.FILE | Kind.FILES:
+                named = QueryField(parameter.name, kind, finite=False)
+                return FromFile(parameter, named) if self._in_form(parameter) else None
+            case Kind.RAW:
+                return FromRawBody(parameter) if self._is_body(parameter) else None
+            case Kind.STREAM:
+                return FromBodyStream(parameter) if self._is_body(parameter) else None
+            case Kind.REQUEST:
+                return FromRequest(parameter)
+            case Kind.SOCKET:
+                return self._socket(parameter)
             case Kind.UNSUPPORTED:
                 self._unsupported(parameter.name, parameter.annotation)
                 return None
+
+    def finish(self) -> None:
+        """Note what only shows once every parameter has been seen."""
+        if self.method == "WEBSOCKET" and self.sockets != 1:
+            self.miss(
+                "RF313",
+                f"{self.sockets} parameters are a WebSocket; expected one",
+                "add the parameter `socket: WebSocket`" if not self.sockets else "keep one",
+            )
+
+    def _marked(self, parameter: Parameter, kind: Kind, mark: Mark) -> Argument | None:
+        if mark.place == "form" and kind is Kind.OBJECT:
+            return self._whole(parameter)
+        fits = (Kind.SCALAR,) if mark.place == "cookie" else (Kind.SCALAR, Kind.REPEATED)
+        if kind not in fits:
+            several = "" if mark.place == "cookie" else " or a list of them"
+            self.miss(
+                "RF311",
+                f"{mark.place} {parameter.name!r} is {_shown(parameter.annotation)};"
+                f" expected a scalar{several}",
+                "use str, int, float, bool, UUID, datetime, date, Decimal, an Enum or a Literal",
+            )
+            return None
+        name = mark.name or parameter.name
+        match mark.place:
+            case "header":
+                name = mark.name or parameter.name.replace("_", "-")
+                named = query_field(name.lower(), parameter.annotation)
+                return FromHeader(parameter, named)
+            case "cookie":
+                return FromCookie(parameter, query_field(name, parameter.annotation))
+            case "form":
+                named = query_field(name, parameter.annotation)
+                return FromFormField(parameter, named) if self._in_form(parameter) else None
+
+    def _whole(self, parameter: Parameter) -> FromForm | None:
+        fields = tuple(query_fields(parameter.annotation))
+        for field in fields:
+            if field.kind not in (Kind.SCALAR, Kind.REPEATED):
+                self.miss(
+                    "RF311",
+                    f"field {field.name!r} of form {parameter.name!r} is neither a scalar nor a"
+                    " list of them",
+                    "take a file by a parameter of its own; send what has fields as JSON",
+                )
+        if not self._in_form(parameter):
+            return None
+        if self.whole_form:
+            self._two_bodies([self.whole_form, parameter.name])
+            return None
+        self.whole_form = parameter.name
+        return FromForm(parameter, fields)
+
+    def _in_form(self, parameter: Parameter) -> bool:
+        if not self._has_body(parameter):
+            return False
+        self.fields.append(parameter.name)
+        if self.bodies:
+            self._two_bodies([*self.bodies, parameter.name])
+            return False
+        return True
+
+    def _is_body(self, parameter: Parameter) -> bool:
+        """Claim the body for a parameter, or say why it cannot be."""
+        if not self._has_body(parameter):
+            return False
+        self.bodies.append(parameter.name)
+        if len(self.bodies) > 1 or self.fields:
+            self._two_bodies([*self.fields, *self.bodies])
+            return False
+        return True
+
+    def _has_body(self, parameter: Parameter) -> bool:
+        if self.method in BODY_METHODS:
+            return True
+        self.miss(
+            "RF306",
+            f"parameter {parameter.name!r} is {_shown(parameter.annotation)}, and {self.method}"
+            " has no body",
+            "use POST, PUT or PATCH",
+        )
+        return False
+
+    def _two_bodies(self, names: Sequence[str]) -> None:
+        self.miss(
+            "RF305",
+            f"parameters {' and '.join(map(repr, names))} would each be the body",
+            "take one Struct with a field for each, or a form alone",
+        )
+
+    def _socket(self, parameter: Parameter) -> FromSocket | None:
+        self.sockets += 1
+        if self.method == "WEBSOCKET":
+            return FromSocket(parameter)
+        self.miss(
+            "RF313",
+            f"parameter {parameter.name!r} is a WebSocket, and {self.method} opens none",
+            "declare the method with @websocket",
+        )
+        return None
 
     def _unsupported(self, name: str, hint: object) -> None:
         self.miss(
@@ -87,7 +249,14 @@ class _Binding:
             "use a scalar, a list of scalars, a Struct, a dataclass or a TypedDict",
         )
 
-    def _from_path(self, parameter: Parameter, kind: Kind) -> FromPath | None:
+    def _from_path(self, parameter: Parameter, kind: Kind, mark: Mark | None) -> FromPath | None:
+        if mark is not None:
+            self.miss(
+                "RF304",
+                f"parameter {parameter.name!r} is in the path, and marked as a {mark.place}",
+                f"name it differently, or take {{{parameter.name}}} out of the path",
+            )
+            return None
         if kind is not Kind.SCALAR:
             self.miss(
                 "RF304",
@@ -100,16 +269,12 @@ class _Binding:
         return FromPath(parameter, self.names.index(parameter.name), field)
 
     def _object(self, parameter: Parameter, kind: Kind) -> FromWholeQuery | FromBody | None:
-        self.objects.append(parameter.name)
-        if len(self.objects) > 1:
-            self.miss(
-                "RF305",
-                f"parameters {' and '.join(map(repr, self.objects))} would each be the body",
-                "take one Struct with a field for each",
-            )
-            return None
         if self.method in BODY_METHODS:
-            return FromBody(parameter)
+            return FromBody(parameter) if self._is_body(parameter) else None
+        self.bodies.append(parameter.name)
+        if len(self.bodies) > 1:
+            self._two_bodies(self.bodies)
+            return None
         if kind is Kind.DOCUMENT:
             self.miss(
                 "RF306",

@@ -1,6 +1,8 @@
-"""What sort of thing a type is over HTTP: one value, several, an object, a document, or nothing.
+"""What sort of thing a type is over HTTP: one value, several, an object, a document, a file, or
+nothing.
 
-`kind_of` is total: a type that HTTP cannot carry is `Kind.UNSUPPORTED`, never an exception.
+`kind_of` is total: a type that HTTP cannot carry is `Kind.UNSUPPORTED`, never an exception. Classes
+that stand for a part of a request say which by their attribute `__ringfence_http__`.
 """
 
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ _SCALARS = (
     inspect.LiteralType,
 )
 _LISTS = (inspect.ListType, inspect.VarTupleType, inspect.SetType, inspect.FrozenSetType)
+_SPECIAL = "__ringfence_http__"
 _OBJECTS = (inspect.StructType, inspect.DataclassType, inspect.TypedDictType)
 
 
@@ -35,11 +38,25 @@ class Kind(Enum):
     REPEATED = "several values: in a query, each under the same name"
     OBJECT = "named fields: a body, or a whole query"
     DOCUMENT = "JSON of another shape: a body"
+    FILE = "an uploaded file: in a form"
+    FILES = "uploaded files: in a form, each under the same name"
+    RAW = "bytes: a body of any type"
+    STREAM = "a body of any type, as it comes in"
+    REQUEST = "the request itself"
+    SOCKET = "the connection itself"
     UNSUPPORTED = "nothing that HTTP carries"
 
 
+_PARTS = {
+    "upload": Kind.FILE,
+    "body": Kind.STREAM,
+    "request": Kind.REQUEST,
+    "socket": Kind.SOCKET,
+}
+
+
 class QueryField(Struct, frozen=True):
-    """One value, or several, that a query gives under a name."""
+    """One value, or several, that a query, headers, cookies or a form give under a name."""
 
     name: str
     kind: Kind
@@ -68,6 +85,12 @@ def query_fields(hint: object) -> list[QueryField]:
     return [QueryField(f.encode_name, _kind(f.type), _is_float(f.type)) for f in info.fields]
 
 
+def is_closed(hint: object) -> bool:
+    """Whether a type of kind OBJECT forbids fields that it does not have."""
+    info = _bare(describe(hint))
+    return isinstance(info, inspect.StructType) and info.forbid_unknown_fields
+
+
 def unserialisable(hint: object) -> str | None:
     """Return what of a type JSON cannot carry; None when it can be sent."""
     try:
@@ -84,8 +107,16 @@ def _kind(info: inspect.Type) -> Kind:
     info = _bare(info)
     if isinstance(info, _SCALARS):
         return Kind.SCALAR
+    if isinstance(info, inspect.BytesType):
+        return Kind.RAW
+    if isinstance(info, inspect.CustomType | inspect.StructType):
+        part = _PARTS.get(getattr(info.cls, _SPECIAL, ""))
+        if part is not None:
+            return part
     if isinstance(info, _LISTS) and isinstance(_bare(info.item_type), _SCALARS):
         return Kind.REPEATED
+    if isinstance(info, inspect.ListType) and _kind(info.item_type) is Kind.FILE:
+        return Kind.FILES
     if any(isinstance(part, inspect.CustomType) for part in _walk(info, set())):
         return Kind.UNSUPPORTED
     if isinstance(info, _OBJECTS):

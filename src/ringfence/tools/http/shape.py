@@ -25,7 +25,6 @@ from typing import cast
 
 from msgspec import Struct, json
 
-from ringfence.errors import Fault
 from ringfence.kernel.ports import Endpoint
 from ringfence.tools.http.arguments import (
     UNREADABLE,
@@ -33,7 +32,9 @@ from ringfence.tools.http.arguments import (
     FromPath,
     FromQuery,
     FromWholeQuery,
-    Request,
+    HotArgument,
+    Parts,
+    refusal,
 )
 from ringfence.tools.http.binding import Plan
 from ringfence.tools.http.body import expect_json, read_rest, too_long
@@ -146,6 +147,8 @@ class Shapes:
         }
         sources: list[_Source] = []
         for n, argument in enumerate(plan.arguments):
+            if not isinstance(argument, HotArgument):
+                raise TypeError(f"{endpoint.operation}: {argument} is not read on the hot path")
             parts[f"take{n}"] = argument.take
             source = _Source("query")
             match argument:
@@ -204,12 +207,7 @@ def _refusing(
     def refused(
         captures: tuple[str, ...], query: Query, content: bytes, error: BaseException
     ) -> Refused:
-        request = Request(captures, query, content)
-        found: list[Fault] = []
-        for argument in plan.arguments:
-            found += argument.faults(request)
-        found = found or [Fault("$", str(error))]
-        return Refused(422, "invalid", "the request does not fit", errors=found)
+        return refusal(plan.arguments, Parts(captures, query, content), error)
 
     return refused
 

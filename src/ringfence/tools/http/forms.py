@@ -1,0 +1,135 @@
+"""Forms: bodies of type `multipart/form-data` and `application/x-www-form-urlencoded`.
+
+`parse` reads one while it comes in. What it holds in memory is bounded: text by `TEXT_BYTES` in
+all, a file by `SPOOL_BYTES`, beyond which it is on disk. Whoever calls it closes the form.
+"""
+
+import logging
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from ringfence.tools.http import query
+from ringfence.tools.http.body import too_long
+from ringfence.tools.http.problem import Refused
+from ringfence.tools.http.query import Query
+from ringfence.tools.http.upload import UploadFile, close_all
+from ringfence.tools.http.wire import Headers
+
+if TYPE_CHECKING:
+    from starlette.datastructures import UploadFile as Part
+
+TEXT_BYTES = 1 << 20  # as much as a JSON body may have by default
+SPOOL_BYTES = 1 << 16  # a hundred small files take a few megabytes
+_MULTIPART = b"multipart/form-data"
+_URLENCODED = b"application/x-www-form-urlencoded"
+Pieces = AsyncGenerator[bytes, None]
+
+
+class Form(Struct):
+    """The fields of a form by name, in order."""
+
+    texts: Query = field(default_factory=dict)
+    files: dict[str, list[UploadFile]] = field(default_factory=dict)
+
+    async def close(self) -> None:
+        """Remove the content of all files."""
+        held = [file for files in self.files.values() for file in files]
+        self.files = {}
+        await close_all(held)
+
+
+async def parse(headers: Headers, pieces: Pieces, limit: int, *, with_files: bool) -> Form:
+    """Read a form; an empty body is an empty form, of whatever type.
+
+    Args:
+        headers: Of the request.
+        pieces: Of its body, none of them empty.
+        limit: How many fields are read, and as many files.
+        with_files: Whether only `multipart/form-data` will do.
+
+    Raises:
+        Refused: 400, it cannot be read, or has too many fields; 413, there is too much text;
+            415, the body is of another type.
+    """
+    async for first in pieces:
+        kind = _content_type(headers).partition(b";")[0].strip().lower()
+        if kind == _MULTIPART:
+            return await _parse_multipart(headers, first, pieces, limit)
+        if kind == _URLENCODED and not with_files:
+            return Form(await _parse_urlencoded(first, pieces, limit))
+        expected = _MULTIPART if with_files else _MULTIPART + b" or " + _URLENCODED
+        raise Refused(
+            415,
+            "unsupported_media_type",
+            f"expected a form of type {expected.decode()}",
+            headers=((b"accept", expected.replace(b" or ", b", ")),),
+        )
+    return Form()
+
+
+def _content_type(headers: Headers) -> bytes:
+    return next((value for name, value in headers if name == b"content-type"), b"")
+
+
+async def _parse_urlencoded(first: bytes, pieces: Pieces, limit: int) -> Query:
+    content = bytearray(first)
+    async for piece in pieces:
+        content += piece
+        if len(content) > TEXT_BYTES:
+            break
+    if len(content) > TEXT_BYTES:
+        raise too_long(TEXT_BYTES)
+    return query.parse(bytes(content), limit, "form")
+
+
+async def _parse_multipart(headers: Headers, first: bytes, pieces: Pieces, limit: int) -> Form:
+    from starlette.datastructures import Headers as FormHeaders
+    from starlette.formparsers import MultiPartException, MultiPartParser
+
+    async def watched() -> Pieces:
+        text_bytes, seen = 0, 0
+        yield first
+        async for piece in pieces:
+            for _, value in parser.items[seen:]:
+                text_bytes += len(value) if isinstance(value, str) else 0
+            seen = len(parser.items)
+            if text_bytes > TEXT_BYTES:
+                raise too_long(TEXT_BYTES)
+            yield piece
+
+    parser = MultiPartParser(
+        FormHeaders(raw=[(b"content-type", _content_type(headers))]),
+        watched(),
+        max_files=limit,
+        max_fields=limit,
+        max_part_size=TEXT_BYTES,
+    )
+    parser.spool_max_size = SPOOL_BYTES
+    # It warns of every malformed form, of which strangers may send many.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    try:
+        parsed = await parser.parse()
+    except MultiPartException as error:
+        if "exceeded maximum size" in error.message:
+            raise too_long(TEXT_BYTES) from None
+        raise Refused(400, "malformed_form", error.message) from None
+    form = Form()
+    for name, value in parsed.multi_items():
+        if isinstance(value, str):
+            form.texts.setdefault(name, []).append(value)
+        elif value.filename or value.size:  # else an input that was left empty
+            form.files.setdefault(name, []).append(_file(value))
+        else:
+            value.file.close()
+    return form
+
+
+def _file(part: "Part") -> UploadFile:
+    return UploadFile(
+        part.file,
+        filename=part.filename or "",
+        content_type=part.content_type or "",
+        size_bytes=part.size or 0,
+    )
