@@ -44,6 +44,7 @@ class Message(TypedDict, total=False):
 
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 Handle = Callable[[Scope, Receive, Send, tuple[str, ...]], Awaitable[None]]
 
 
