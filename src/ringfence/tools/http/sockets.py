@@ -3,19 +3,22 @@
     @websocket("/orders/live")
     async def live(self, socket: WebSocket) -> None:
         await socket.accept()
-        async for order in socket.messages(Order):
+        async for order in socket.messages(NewOrder):
             await socket.send(await self.place(order))
 
-Each message is worked on in a fork of the connection's context. Served by `conversation.py`.
+What a socket needs of the connection behind it is `Line`; `conversation.py` has it.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import ClassVar, TypeVar, overload
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Generic, Protocol, TypeVar, overload
 
-from ringfence.errors import RingfenceError
-from ringfence.tools.http.wire import Receive, Scope, Send
+from msgspec import DecodeError, ValidationError, json
+
+from ringfence.errors import Fault, Invalid, RingfenceError
+from ringfence.kernel.ports import faults
 
 T = TypeVar("T")
+MAX_REASON_BYTES = 123  # RFC 6455: what a close frame has room for
 
 
 class WebSocketClosed(RingfenceError, code="websocket_closed"):
@@ -34,34 +37,94 @@ class WebSocketClosed(RingfenceError, code="websocket_closed"):
         self.reason = reason
 
 
+class Line(Protocol):
+    """The connection behind a socket."""
+
+    @property
+    def subprotocols(self) -> Sequence[str]: ...
+
+    @property
+    def closed(self) -> int | None: ...
+
+    async def accept(self, subprotocol: str | None, headers: Mapping[str, str]) -> None: ...
+
+    async def next(self) -> str | bytes: ...
+
+    async def send(self, value: object) -> None: ...
+
+    async def close(self, code: int, reason: str) -> None: ...
+
+
 class WebSocket:
-    """One WebSocket, in the hands of the handler that serves it."""
+    """One WebSocket, in the hands of the handler that serves it.
+
+    A received message has the deadline and the budget of a request, until the handler sends
+    something or waits for the next message. What it does later has a budget for each message
+    that it sends, and no deadline. What the handler raises closes the connection: an expected
+    error with 1008 and its code as the reason, anything else with 1011. In a `def` handler:
+    `wait(socket.accept())`, `for message in wait(socket)`.
+
+    To send to many, keep a bounded queue for each connection; whoever is too slow for the feed
+    loses its oldest messages, and nobody waits for anybody:
+
+        class Prices(Plugin):
+            def __init__(self) -> None:
+                self.queues: set[Queue[Price]] = set()
+
+            @websocket("/prices")
+            async def watch(self, socket: WebSocket) -> None:
+                await socket.accept()
+                queue = Queue[Price](maxsize=100)
+                self.queues.add(queue)
+                try:
+                    while True:
+                        await socket.send(await queue.get())
+                finally:
+                    self.queues.discard(queue)
+
+            @service("prices.changed")
+            async def changed(self, price: Price) -> None:
+                for queue in self.queues:
+                    if queue.full():
+                        queue.get_nowait()  # or end the connection, where nothing may be missed
+                    queue.put_nowait(price)
+
+    Guarantees:
+        Messages come in the order in which they were sent, and none is read before it is asked
+        for. `send` may be called from several tasks; it waits while the peer reads slowly. It
+        returns when the message is on its way, which says nothing of its arrival.
+    """
 
     __ringfence_http__: ClassVar[str] = "socket"
+    __slots__ = ("_line",)
 
-    def __init__(
-        self, scope: Scope, receive: Receive, send: Send, *, max_message_bytes: int = 1 << 20
-    ) -> None:
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._max_message_bytes = max_message_bytes
+    def __init__(self, line: Line) -> None:
+        self._line = line
 
     @property
     def subprotocols(self) -> Sequence[str]:
         """The subprotocols that the client offers, in its order of preference."""
-        raise NotImplementedError
+        return self._line.subprotocols
 
     @property
     def closed(self) -> int | None:
-        """The code that the connection was closed with, by either side; None while it is open."""
-        raise NotImplementedError
+        """The code that the connection was closed with, by either side; None while it is not, as
+        far as is known: what the peer does shows at the next `receive` or `send`."""
+        return self._line.closed
 
     async def accept(
         self, subprotocol: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Complete the handshake."""
-        raise NotImplementedError
+        """Complete the handshake. An error that is raised before answers it, as any request.
+
+        Args:
+            subprotocol: One of `subprotocols`.
+            headers: Of the answer, beside those of the handshake.
+
+        Raises:
+            WebSocketClosed: The client has gone.
+        """
+        await self._line.accept(subprotocol, headers or {})
 
     @overload
     async def receive(self) -> str | bytes: ...
@@ -70,20 +133,75 @@ class WebSocket:
     async def receive(self, into: type[T]) -> T: ...
 
     async def receive(self, into: type[T] | None = None) -> T | str | bytes:
-        """Wait for the next message."""
-        raise NotImplementedError
+        """Wait for the next message.
+
+        Args:
+            into: The type to read it as, from JSON; without it, it is given as it came.
+
+        Raises:
+            Invalid: The message does not fit; `faults` lists every fault, the connection stays.
+            WebSocketClosed: There are no more, or the message was longer than
+                `max_message_bytes`.
+        """
+        message = await self._line.next()
+        return message if into is None else _read(message, into)
 
     async def send(self, value: object) -> None:
-        """Send a message."""
-        raise NotImplementedError
+        """Send a message: `str` as text, `bytes` as they are, anything else as JSON text.
+
+        Raises:
+            WebSocketClosed: The connection is closed.
+        """
+        await self._line.send(value)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the connection."""
-        raise NotImplementedError
+        """Close the connection, or refuse it if it is not accepted; once is enough.
 
-    def messages(self, into: type[T]) -> AsyncIterator[T]:
-        """Yield every message, read as `into`, until the connection is closed."""
-        raise NotImplementedError
+        Args:
+            code: 1000, or from 4000 to 4999 for what the application has to say.
+            reason: For the peer's log; what is over 123 bytes is cut off.
+        """
+        await self._line.close(code, reason)
 
-    def __aiter__(self) -> AsyncIterator[str | bytes]:
-        raise NotImplementedError
+    def messages(self, into: type[T]) -> "Messages[T]":
+        """Return an iterator over the messages, each as `receive(into)` returns it; it ends when
+        the connection is closed. One that does not fit raises, and the iteration may go on."""
+        return Messages(self, into)
+
+    def __aiter__(self) -> "WebSocket":
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        try:
+            return await self.receive()
+        except WebSocketClosed:
+            raise StopAsyncIteration from None
+
+
+class Messages(Generic[T]):
+    """The messages of a connection, read as one type."""
+
+    def __init__(self, socket: WebSocket, into: type[T]) -> None:
+        self._socket = socket
+        self._into = into
+
+    def __aiter__(self) -> "Messages[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            return await self._socket.receive(self._into)
+        except WebSocketClosed:
+            raise StopAsyncIteration from None
+
+
+def _read(message: str | bytes, into: type[T]) -> T:
+    try:
+        return json.decode(message, type=into)
+    except ValidationError as error:
+        found = faults(json.decode(message), into) or [Fault("$", str(error))]
+    except (DecodeError, UnicodeDecodeError) as error:
+        found = [Fault("$", f"it is not JSON: {error}")]
+    except RecursionError:
+        found = [Fault("$", "it is nested too deeply")]
+    raise Invalid("the message does not fit", faults=found)

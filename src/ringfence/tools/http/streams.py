@@ -1,16 +1,19 @@
 """Answers that are sent piece by piece: `Stream`, and server-sent events as `EventStream`.
 
-A handler returns one; `serve` runs the handler and then its source, a step at a time, inside the
-connection's context. The source is closed whichever way its answer ends, and a client that reads
-slowly slows it down. Events are written by `events.py`.
+A handler returns one; `delivery.py` sends it. Here is also how a piece and an event are written:
+the text of an event never holds a line that its author did not mean.
 """
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+import re
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import Generic, TypeVar
+from urllib.parse import quote
 
 from msgspec import Struct
 
 T = TypeVar("T")
+Encode = Callable[[object], bytes]
+_LINE_END = re.compile(r"\r\n|\r|\n")  # what an event stream takes for one, and nothing else
 
 
 class Stream(Struct, frozen=True, eq=False):
@@ -89,3 +92,66 @@ class EventStream(Struct, Generic[T], frozen=True, eq=False):
     source: AsyncIterable[T | ServerEvent[T]] | Iterable[T | ServerEvent[T]]
     heartbeat_s: float = 15
     retry_s: float | None = None
+
+
+def start_headers(answer: Stream | EventStream[object]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer.
+
+    Raises:
+        ValueError: One of them holds the end of a line.
+    """
+    if isinstance(answer, EventStream):
+        named = {
+            "content-type": "text/event-stream",
+            "cache-control": "no-store",
+            "x-accel-buffering": "no",  # nginx would keep events back until it has enough of them
+        }
+    else:
+        named = {"content-type": _with_charset(answer.media_type)}
+        if answer.filename is not None:
+            named["content-disposition"] = _attachment(answer.filename)
+        named |= {name.lower(): value for name, value in answer.headers.items()}
+    for name, value in named.items():
+        if _LINE_END.search(name + value):
+            raise ValueError(f"{name!r}: its value is {value!r}; expected a single line.")
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
+
+
+def write_piece(piece: object) -> bytes:
+    """Return a piece of a `Stream` as it is sent."""
+    if isinstance(piece, str):
+        return piece.encode()
+    if isinstance(piece, bytes | bytearray | memoryview):
+        return bytes(piece)
+    raise TypeError(f"Stream: a piece is {type(piece).__name__}; expected bytes or str.")
+
+
+def write_event(item: object, encode: Encode) -> bytes:
+    """Return an event as it is sent, its blank line included.
+
+    Args:
+        item: A `ServerEvent`, or the data of one.
+        encode: Writes data that is no text, as JSON on one line.
+    """
+    event: ServerEvent[object] = item if isinstance(item, ServerEvent) else ServerEvent(item)
+    data = event.data if isinstance(event.data, str) else encode(event.data).decode()
+    lines = [f"data: {line}" for line in _LINE_END.split(data)]
+    if event.event is not None:
+        lines.insert(0, f"event: {event.event}")
+    if event.id is not None:
+        lines.insert(0, f"id: {event.id}")
+    return "\n".join([*lines, "\n"]).encode()
+
+
+def _with_charset(media_type: str) -> str:
+    """Say that text is UTF-8: without it browsers take it for something older."""
+    if media_type.startswith("text/") and "charset=" not in media_type:
+        return f"{media_type}; charset=utf-8"
+    return media_type
+
+
+def _attachment(filename: str) -> str:
+    """Name the file that an answer is saved as; RFC 6266 for what is not ASCII."""
+    if filename.isascii() and filename.isprintable() and not set('"\\%') & set(filename):
+        return f'attachment; filename="{filename}"'
+    return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"

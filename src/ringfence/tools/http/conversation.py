@@ -1,0 +1,275 @@
+"""Serving a WebSocket: `Conversation` is the connection behind the handler's `WebSocket`.
+
+    conversation = Conversation(scope, receive, send, hang_ups=hang_ups, max_message_bytes=limit)
+    await endpoint.live(conversation.serve)((conversation.socket,))
+    await conversation.conclude(None)   # or with what was raised
+
+Each message that comes in is a turn of its own. Invariant: whichever way the handler ends, the
+peer is told once, by an answer to the handshake or by a close code.
+"""
+
+import asyncio
+from asyncio import CancelledError
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from msgspec import json
+
+from ringfence.errors import AppError, Overloaded, RingfenceError
+from ringfence.kernel.ports import Live
+from ringfence.tools.http.leaving import ClientGone, HangUps, Stopping
+from ringfence.tools.http.problem import Refused, answer_to, stopping
+from ringfence.tools.http.sockets import MAX_REASON_BYTES, WebSocket, WebSocketClosed
+from ringfence.tools.http.streams import Encode
+from ringfence.tools.http.wire import Answer, Message, Receive, Scope, Send
+
+LOST = 1006
+REFUSED = 1008
+TOO_LONG = 1009
+FAILED = 1011
+RESTARTING = 1012
+TRY_LATER = 1013
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+class Conversation:
+    """One WebSocket connection.
+
+    Args:
+        scope: The request to open it.
+        receive: Gives what the peer sends.
+        send: Waits while the peer is slow.
+        hang_ups: Where it says how it is ended, once, by an application that stops.
+        max_message_bytes: Of one message that comes in.
+        encode: Writes what is sent and is no text.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        hang_ups: HangUps,
+        max_message_bytes: int = 1 << 20,
+        encode: Encode = json.encode,
+    ) -> None:
+        self.socket = WebSocket(self)
+        self.closed: int | None = None
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._hang_ups = hang_ups
+        self._max_message_bytes = max_message_bytes
+        self._encode = encode
+        self._sending = asyncio.Lock()  # several tasks may send: one at a time
+        self._live: Live | None = None
+        self._accepted = False
+        self._receiving = False
+        self._busy = True  # with the handshake, or with a message
+        self._hand: asyncio.Task[object] | None = None  # the task that is
+        self._hung_up = False
+
+    # ---- as the tool sees it
+
+    async def serve(self, live: Live, work: Coroutine[object, None, object]) -> None:
+        """Run the handler, inside the connection's context.
+
+        Raises:
+            Stopping: The application stops.
+            Exception: What the handler raised.
+        """
+        self._live = live
+        if (await self._receive())["type"] != "websocket.connect":
+            self.closed = LOST
+            return
+        live.turn()
+        self._hand = asyncio.current_task()
+        self._hang_ups.add(self._hang_up)
+        try:
+            await work
+        except* WebSocketClosed:
+            pass  # nobody is there any more: no failure, from whichever task it comes
+        finally:
+            self._hang_ups.discard(self._hang_up)
+
+    async def conclude(self, error: BaseException | None, operation: str = "") -> None:
+        """Tell the peer how the handler has ended, if it does not know.
+
+        Args:
+            error: What came out of the kernel, or was raised before; None: the handler returned.
+            operation: What was being served, for the log.
+        """
+        if self.closed is not None:
+            return
+        with suppress(OSError, WebSocketClosed):  # nobody is there to be told
+            if self._accepted:
+                await self.close(*_ending(error))
+            else:
+                self.closed = LOST
+                await refuse_handshake(self._scope, self._send, _refusal(error, operation))
+
+    def _hang_up(self) -> None:
+        self._hung_up = True
+        if not self._busy:
+            self._leave()
+
+    def _leave(self) -> None:
+        assert self._live is not None
+        self._live.end(Stopping("the application stops; connect again."))
+
+    # ---- as the socket sees it
+
+    @property
+    def subprotocols(self) -> Sequence[str]:
+        return tuple(self._scope.get("subprotocols", ()))
+
+    async def accept(self, subprotocol: str | None, headers: Mapping[str, str]) -> None:
+        if self._accepted:
+            raise _misused("it has been accepted already; expected one accept.")
+        named = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+        self._accepted = True
+        self._hand = asyncio.current_task()  # of a `def` handler, the one that waits for it
+        await self._pass({"type": "websocket.accept", "subprotocol": subprotocol, "headers": named})
+        self._answered()
+
+    async def next(self) -> str | bytes:
+        self._expect_open()
+        if self._receiving:
+            raise _misused("two tasks receive at once; expected one.")
+        assert self._live is not None
+        self._hand, self._busy = asyncio.current_task(), False
+        self._live.rest()
+        if self._hung_up:
+            self._leave()
+            await asyncio.sleep(0)  # where it ends
+        self._receiving = True
+        try:
+            message = await self._receive()
+        finally:
+            self._receiving = False
+        self._busy = True
+        if message["type"] == "websocket.disconnect":
+            self.closed = message.get("code", 1005)
+            with suppress(Overloaded):  # what the handler has to tidy up is done all the same
+                self._live.turn()
+            raise WebSocketClosed(self.closed, message.get("reason") or "")
+        self._live.turn()
+        return await self._content(message)
+
+    async def _content(self, message: Message) -> str | bytes:
+        text = message.get("text")
+        content = message.get("bytes") or b"" if text is None else text
+        limit = self._max_message_bytes
+        if len(content) * 4 > limit and _size_bytes(content) > limit:
+            await self.close(TOO_LONG, f"the message is longer than {limit} bytes")
+            raise WebSocketClosed(TOO_LONG)
+        return content
+
+    async def send(self, value: object) -> None:
+        self._expect_open()
+        if isinstance(value, bytes | bytearray | memoryview):
+            await self._pass({"type": "websocket.send", "bytes": bytes(value)})
+        else:
+            text = value if isinstance(value, str) else self._encode(value).decode()
+            await self._pass({"type": "websocket.send", "text": text})
+        self._answered()
+
+    async def close(self, code: int, reason: str) -> None:
+        if self.closed is not None:
+            return
+        cut = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+        async with self._sending:  # after what is being sent
+            if self.closed is None:
+                self.closed = code
+                with suppress(OSError):
+                    await self._send({"type": "websocket.close", "code": code, "reason": cut})
+
+    def _expect_open(self) -> None:
+        if self.closed is not None:
+            raise WebSocketClosed(self.closed)
+        if not self._accepted:
+            raise _misused("it is not accepted yet; expected `await socket.accept()` before.")
+
+    def _answered(self) -> None:
+        """The message in hand is done with, as far as the peer can tell; the handler may go on."""
+        if asyncio.current_task() is not self._hand:
+            return
+        self._busy = False
+        if self._hung_up:
+            self._leave()
+        assert self._live is not None
+        self._live.turn(deadline=False)
+
+    async def _pass(self, message: Message) -> None:
+        async with self._sending:
+            if self.closed is not None:
+                raise WebSocketClosed(self.closed)
+            try:
+                await self._send(message)
+            except OSError:  # how servers say that nobody is there
+                self.closed = LOST
+                raise WebSocketClosed(LOST) from None
+
+
+async def refuse_handshake(scope: Scope, send: Send, answer: Answer) -> None:
+    """Answer a handshake instead of completing it; with 403 where the server knows no other."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": REFUSED, "reason": ""})
+        return
+    headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
+    start: Message = {"type": "websocket.http.response.start", "status": answer.status}
+    await send({**start, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": answer.body})
+
+
+def same_origin(scope: Scope, allowed: Collection[str]) -> bool:
+    """Say whether a handshake comes from this site, from an origin that is `allowed`, or from no
+    page at all. A browser lets any page open a WebSocket, and sends this site's cookies along."""
+    named = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    origin = named.get(b"origin")
+    if origin is None or "*" in allowed or origin in allowed:
+        return True
+    try:
+        page = urlsplit(origin)
+    except ValueError:
+        return False
+    port = _DEFAULT_PORTS.get(page.scheme, "")
+    here = named.get(b"host", "").lower()
+    return bool(page.netloc) and page.netloc.lower().removesuffix(port) == here.removesuffix(port)
+
+
+def _refusal(error: BaseException | None, operation: str) -> Answer:
+    if error is None:
+        return Refused(403, "not_accepted", "the connection was not accepted").answer()
+    if isinstance(error, Exception):
+        return answer_to(error, operation)
+    return stopping()
+
+
+def _ending(error: BaseException | None) -> tuple[int, str]:
+    """Say in a close code why a handler has ended."""
+    match error:
+        case None:
+            return 1000, ""
+        case Stopping() | CancelledError():
+            return RESTARTING, "the application stops"
+        case ClientGone() | WebSocketClosed():
+            return LOST, ""
+        case AppError() if error.status < 500:
+            return REFUSED, error.code
+        case RingfenceError() if error.retry_after_s is not None:
+            return TRY_LATER, error.code
+        case RingfenceError() if error.status != 500:
+            return FAILED, error.code
+        case _:
+            return FAILED, "internal"
+
+
+def _size_bytes(content: str | bytes) -> int:
+    return len(content.encode() if isinstance(content, str) else content)
+
+
+def _misused(message: str) -> RingfenceError:
+    return RingfenceError(message, subject="WebSocket")
