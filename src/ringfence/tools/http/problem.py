@@ -51,6 +51,7 @@ class Refused(Exception):
         headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
         self._parts = (status, code, detail)
         self._errors = errors
         self._headers = headers
