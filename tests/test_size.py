@@ -73,6 +73,7 @@ def test_the_authors_vocabulary_is_frozen() -> None:
         "TooMany",
         "ToolUnavailable",
         "Unauthenticated",
+        "asgi",
         "requires",
         "service",
         "wait",

@@ -4,6 +4,7 @@ The author's vocabulary, and all of it. Tools are imported from `ringfence.tools
 of the error tree from `ringfence.errors`.
 """
 
+from ringfence.embed import asgi
 from ringfence.errors import (
     AppError,
     Conflict,
@@ -40,6 +41,7 @@ __all__ = [
     "TooMany",
     "ToolUnavailable",
     "Unauthenticated",
+    "asgi",
     "requires",
     "service",
     "wait",

@@ -1,0 +1,296 @@
+"""A mounted ASGI application: imported, started, called and stopped, and contained in all of it.
+
+`Guest` is an ASGI application itself. One that cannot be imported or started answers 503, what one
+raises is answered with 500, and one that breaks off its answer loses the connection. Each is
+written to the log. Used by `mounts.py`.
+"""
+
+import asyncio
+import importlib
+import logging
+import re
+import sys
+import threading
+from asyncio import Future, Task
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import TypedDict, cast
+
+from ringfence.kernel.ports import Clock
+from ringfence.tools.http.drain import alarm, drain
+from ringfence.tools.http.problem import Refused
+from ringfence.tools.http.wire import Answer, Asgi, Message, Receive, Scope, Send
+
+# An import and a startup together; below the deadline that a driver's start has by default.
+START_S = 8.0
+STOP_S = 4.0
+
+# What SystemExit is here: a mounted application must not end the process that it is mounted in.
+FAILURES = (Exception, SystemExit)
+_NAME = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(\(\))?")
+# What a host of the Starlette family says about itself, and a mounted one would take for its own.
+_OF_THE_HOST = frozenset({"app", "app_root_path", "endpoint", "inbound", "path_params", "router"})
+logger = logging.getLogger(__name__)
+
+
+class LifespanScope(TypedDict):
+    """What an application is called with to be started and stopped."""
+
+    type: str
+    asgi: dict[str, str]
+    state: dict[str, object]
+
+
+Lifespan = Callable[[LifespanScope, Receive, Send], Awaitable[None]]
+
+
+class Failed(Exception):
+    """It cannot be imported, or it does not start."""
+
+
+class Guest:
+    """One mounted application.
+
+    Args:
+        named: `module:attribute`, or `module:factory()` for what a call returns.
+        prefix: Below which it is served, without a slash at its end.
+        root: The folder where its module may be, beside the environment.
+        clock: By which its deadlines are kept.
+    """
+
+    def __init__(self, named: str, prefix: str, root: Path, clock: Clock) -> None:
+        self._named = named
+        self._prefix = prefix
+        self._root = root
+        self._clock = clock
+        self._app: Asgi | None = None
+        self._life: _Life | None = None
+        self._state: dict[str, object] = {}
+
+    @staticmethod
+    def is_name(named: str) -> bool:
+        """Whether it can be the name of an application."""
+        return _NAME.fullmatch(named) is not None
+
+    async def start(self) -> None:
+        """Import it and run its startup. A failure is logged, and its requests get 503."""
+        try:
+            with alarm(self._clock, START_S) as late:
+                app = await _imported(self._named, self._root, late)
+                self._life = _Life(cast("Lifespan", app), self._state)
+                await self._life.start(late)
+            self._app = app
+        except Failed as failed:
+            logger.error("mount %s: %s: %s", self._prefix or "/", self._named, failed)
+
+    async def stop(self) -> None:
+        """Run its shutdown, at most `STOP_S` seconds."""
+        self._app = None
+        if self._life is None:
+            return
+        try:
+            with alarm(self._clock, STOP_S) as late:
+                await self._life.stop(late)
+        except Failed as failed:
+            logger.error("mount %s: %s: %s", self._prefix or "/", self._named, failed)
+        await drain({self._life.task}, self._clock, 0)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or WebSocket."""
+        if self._app is None:
+            await refuse(Refused(503, "mount_unavailable").answer(), scope, send)
+            return
+        talk = _Talk(receive, send)
+        try:
+            await self._app(self._below(scope), talk.receive, talk.send)
+        except FAILURES:
+            if talk.last != "websocket.disconnect":  # whoever talks to nobody may say so
+                logger.exception("mount %s: %s failed", self._prefix or "/", self._named)
+        else:
+            if talk.last == "":
+                logger.error("mount %s: %s gave no answer", self._prefix or "/", self._named)
+        if talk.last == "":
+            await refuse(Refused(500, "internal").answer(), scope, send)
+        elif talk.last == "websocket.accept":
+            await send({"type": "websocket.close", "code": 1011})
+        # An answer that has begun and has no end stays so: the server cuts the connection.
+
+    def _below(self, scope: Scope) -> Scope:
+        """Return the scope as ASGI wants it: `path` stays whole, `root_path` grows."""
+        kept = {name: value for name, value in scope.items() if name not in _OF_THE_HOST}
+        kept["root_path"] = scope.get("root_path", "") + self._prefix
+        kept["state"] = dict(self._state)
+        return cast("Scope", kept)
+
+
+async def refuse(answer: Answer, scope: Scope, send: Send) -> None:
+    """Send an answer to a request, or in the place of a WebSocket that is not accepted."""
+    if scope["type"] != "websocket":
+        await answer.send_to(send)
+    elif "websocket.http.response" in (scope.get("extensions") or {}):
+        await answer.send_to(_denying(send))
+    else:
+        await send({"type": "websocket.close", "code": 1011})
+
+
+def _denying(send: Send) -> Send:
+    async def deny(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return deny
+
+
+class _Talk:
+    """A request, or a WebSocket, and how far it has come."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.last = ""
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            self.last = message["type"]
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] != "websocket.send":
+            self.last = message["type"]
+        await self._send(message)
+
+
+class _Life:
+    """The lifespan of an application: one task, from before its startup to after its shutdown."""
+
+    def __init__(self, app: Lifespan, state: dict[str, object]) -> None:
+        loop = asyncio.get_running_loop()
+        self._app = app
+        self._started: Future[str] = loop.create_future()
+        self._stopped: Future[str] = loop.create_future()
+        self._events: asyncio.Queue[Message] = asyncio.Queue(2)
+        scope: LifespanScope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": state,
+        }
+        # In no context of anybody: it outlasts whatever is running now.
+        self.task: Task[None] = asyncio.Task(self._run(scope), loop=loop, context=Context())
+
+    async def start(self, late: "Future[None]") -> None:
+        """Run the startup; raises Failed when it fails or is late."""
+        self._events.put_nowait({"type": "lifespan.startup"})
+        await self._end(self._started, late, "its startup")
+
+    async def stop(self, late: "Future[None]") -> None:
+        """Run the shutdown; raises Failed when it fails or is late."""
+        if not self.task.done():
+            self._events.put_nowait({"type": "lifespan.shutdown"})
+            await self._end(self._stopped, late, "its shutdown")
+
+    async def _end(self, ended: "Future[str]", late: "Future[None]", step: str) -> None:
+        either: set[Future[str] | Future[None]] = {ended, late}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            self.task.cancel()
+            raise Failed(f"{step} has taken too long")
+        if ended.result():
+            raise Failed(f"{step} failed: {ended.result()}")
+
+    async def _run(self, scope: LifespanScope) -> None:
+        try:
+            await self._app(scope, self._events.get, self._heard)
+        except FAILURES as error:
+            # Before its startup this is how an application says that it has no lifespan.
+            if self._started.done():
+                self._say(self._stopped, _text(error))
+        finally:
+            self._say(self._started, "")
+            self._say(self._stopped, "")
+
+    async def _heard(self, message: Message) -> None:
+        match message["type"]:
+            case "lifespan.startup.complete":
+                self._say(self._started, "")
+            case "lifespan.startup.failed":
+                self._say(self._started, _last_line(message) or "it gives no reason")
+            case "lifespan.shutdown.complete":
+                self._say(self._stopped, "")
+            case "lifespan.shutdown.failed":
+                self._say(self._stopped, _last_line(message) or "it gives no reason")
+
+    @staticmethod
+    def _say(future: "Future[str]", text: str) -> None:
+        if not future.done():
+            future.set_result(text)
+
+
+def add_folder(root: Path) -> None:
+    """Let modules be imported from an application's folder, after those of the environment."""
+    sys.path.append(str(root))
+
+
+def drop_folder(root: Path) -> None:
+    """Undo one `add_folder`."""
+    if str(root) in sys.path:
+        sys.path.remove(str(root))
+
+
+async def _imported(named: str, root: Path, late: "Future[None]") -> Asgi:
+    """Import an application on a thread of its own, which is left behind if it does not end."""
+    loop = asyncio.get_running_loop()
+    done: Future[object] = loop.create_future()
+
+    def deliver(result: object) -> None:
+        if not done.done():
+            done.set_result(result)
+
+    def run() -> None:
+        try:
+            result: object = _load(named, root)
+        except BaseException as error:  # SystemExit too: one import must not end the process
+            result = Failed(f"it cannot be imported: {_text(error)}")
+        try:
+            loop.call_soon_threadsafe(deliver, result)
+        except RuntimeError:  # the loop has been closed meanwhile
+            return
+
+    threading.Thread(target=run, name="ringfence-mount", daemon=True).start()
+    either: set[Future[object] | Future[None]] = {done, late}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if not done.done():
+        raise Failed("its import has taken too long")
+    result = done.result()
+    if isinstance(result, Failed):
+        raise result
+    if not callable(result):
+        raise Failed(f"expected an ASGI application, got {type(result).__name__}")
+    return cast("Asgi", result)
+
+
+def _load(named: str, root: Path) -> object:
+    match = _NAME.fullmatch(named)
+    assert match is not None
+    module_name, attribute, call = match.groups()
+    importlib.invalidate_caches()
+    module = importlib.import_module(module_name)
+    # Another application in this process may have a module of that name, which is not meant.
+    if PathFinder.find_spec(module_name.partition(".")[0], [str(root)]) is not None:
+        file = Path(module.__file__ or "").resolve()
+        if not file.is_relative_to(root.resolve()):
+            raise ImportError(f"{module_name} is {file} here, not the one in {root}; rename it")
+    found: object = module
+    for name in attribute.split("."):
+        found = getattr(found, name)
+    return cast("Callable[[], object]", found)() if call else found
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _last_line(message: Message) -> str:
+    text = cast("dict[str, str]", message).get("message", "")
+    return text.strip().rpartition("\n")[2]
