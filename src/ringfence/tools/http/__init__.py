@@ -3,6 +3,7 @@
 from ringfence.kernel.ports import ToolSpec
 from ringfence.tools.http.contract import Http, Route, delete, get, patch, post, put, websocket
 from ringfence.tools.http.markers import Cookie, Form, Header, cookie, form, header
+from ringfence.tools.http.pages import Page, Paged
 from ringfence.tools.http.request import BodyStream, Request
 from ringfence.tools.http.service import check
 from ringfence.tools.http.upload import UploadFile
@@ -13,7 +14,7 @@ SPEC = ToolSpec(
     package="ringfence.tools.http",
     default_driver="uvicorn",
     check=check,
-    contained=frozenset(f"RF30{n}" for n in (1, 3, 4, 5, 6, 7, 8, 9)) | {"RF310"},
+    contained=frozenset(f"RF3{n:02}" for n in (1, *range(3, 14))),
 )
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "Form",
     "Header",
     "Http",
+    "Page",
+    "Paged",
     "Request",
     "Route",
     "UploadFile",

@@ -11,7 +11,7 @@ from msgspec import MsgspecError, Struct, ValidationError, convert
 from msgspec import field as default
 
 from ringfence.errors import Fault
-from ringfence.kernel.ports import REQUIRED, Parameter, faults
+from ringfence.kernel.ports import REQUIRED, Parameter, carry_text_in, faults
 from ringfence.tools.http import body
 from ringfence.tools.http.forms import Form
 from ringfence.tools.http.kinds import Kind, QueryField
@@ -251,7 +251,9 @@ class FromForm(_Whole, frozen=True):
         taken = {field.name for field in self.fields}
         wrong = [name for name in parts.form.files if name in taken]
         values = _names(parts.form.files) | parts.form.texts
-        found = self.explain(values, body.reader(self.parameter.annotation).strict)
+        reader = body.reader(self.parameter.annotation)
+        found = self.explain(values, reader.strict)
+        found += [Fault(_under("form", f.path), f.message) for f in reader.unknown(values)]
         kept = [fault for fault in found if fault.path.removeprefix("form.") not in wrong]
         return kept + [Fault(f"form.{name}", _NO_TEXT) for name in wrong]
 
@@ -291,7 +293,7 @@ class FromBody(Struct):
         try:
             self.take(parts.content)
         except UNREADABLE as wrong:
-            return body.explain(parts.content, self.reader.strict, wrong)
+            return body.explain(parts.content, self.reader, wrong)
         return []
 
 
@@ -327,6 +329,16 @@ class FromRequest(_Plain, frozen=True):
         return parts.request
 
 
+class FromIfMatch(_Plain, frozen=True):
+    """The version that a request is for."""
+
+    def read(self, parts: Parts) -> object:
+        from ringfence.tools.http.conditional import IfMatch
+
+        given = parts.headers.get("if-match")
+        return IfMatch(None if given is None else ", ".join(given))
+
+
 class FromSocket(_Plain, frozen=True):
     """The WebSocket that the request opened."""
 
@@ -347,6 +359,7 @@ Argument = (
     | FromRawBody
     | FromBodyStream
     | FromRequest
+    | FromIfMatch
     | FromSocket
 )
 
@@ -391,7 +404,7 @@ def _read(given: object, field: QueryField, hint: object) -> object:
 
 def _convert(given: object, hint: object) -> object:
     # A hint is read from a signature, and `plan` knows it for a type that msgspec reads.
-    return convert(given, cast("type[object]", hint), strict=False)
+    return convert(given, cast("type[object]", hint), strict=False, dec_hook=carry_text_in)
 
 
 def _refuse_infinite(given: object, field: QueryField) -> None:

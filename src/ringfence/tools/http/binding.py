@@ -20,6 +20,7 @@ from ringfence.tools.http.arguments import (
     FromForm,
     FromFormField,
     FromHeader,
+    FromIfMatch,
     FromPath,
     FromQuery,
     FromRawBody,
@@ -136,6 +137,8 @@ class _Binding:
                 return FromBodyStream(parameter) if self._is_body(parameter) else None
             case Kind.REQUEST:
                 return FromRequest(parameter)
+            case Kind.MATCH:
+                return FromIfMatch(parameter)
             case Kind.SOCKET:
                 return self._socket(parameter)
             case Kind.UNSUPPORTED:

@@ -5,8 +5,10 @@ nothing.
 that stand for a part of a request say which by their attribute `__ringfence_http__`.
 """
 
+import types
 from collections.abc import Iterator
 from enum import Enum
+from typing import Annotated, Union, get_args, get_origin
 
 from msgspec import Struct, inspect
 
@@ -43,6 +45,7 @@ class Kind(Enum):
     RAW = "bytes: a body of any type"
     STREAM = "a body of any type, as it comes in"
     REQUEST = "the request itself"
+    MATCH = "the version of what a request is for"
     SOCKET = "the connection itself"
     UNSUPPORTED = "nothing that HTTP carries"
 
@@ -51,8 +54,12 @@ _PARTS = {
     "upload": Kind.FILE,
     "body": Kind.STREAM,
     "request": Kind.REQUEST,
+    "if_match": Kind.MATCH,
     "socket": Kind.SOCKET,
 }
+
+# Answers that are not plain JSON. By name: who uses none of them does not load them.
+_ANSWERS = ("Reply", "File", "Stream", "EventStream")
 
 
 class QueryField(Struct, frozen=True):
@@ -89,6 +96,23 @@ def is_closed(hint: object) -> bool:
     """Whether a type of kind OBJECT forbids fields that it does not have."""
     info = _bare(describe(hint))
     return isinstance(info, inspect.StructType) and info.forbid_unknown_fields
+
+
+def arms_of(hint: object) -> tuple[object, ...]:
+    """Return the types that values of a type hint have one of."""
+    if get_origin(hint) is Annotated:
+        return arms_of(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        return get_args(hint)
+    return (hint,)
+
+
+def answer_of(hint: object) -> str:
+    """Return which answer of this tool's own a type is, `File`; empty: plain JSON."""
+    cls = get_origin(hint) or hint
+    name: str = getattr(cls, "__name__", "")
+    is_own = str(getattr(cls, "__module__", "")).startswith("ringfence.tools.http.")
+    return name if is_own and name in _ANSWERS else ""
 
 
 def unserialisable(hint: object) -> str | None:

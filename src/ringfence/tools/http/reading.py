@@ -25,6 +25,7 @@ from ringfence.tools.http.arguments import (
     FromForm,
     FromFormField,
     FromHeader,
+    FromIfMatch,
     FromQuery,
     FromRawBody,
     FromRequest,
@@ -167,7 +168,7 @@ async def _parts(arguments: Sequence[Argument], incoming: Incoming) -> Parts:
     parts = Parts(incoming.captures, socket=incoming.socket)
     if wants(FromQuery, FromWholeQuery):
         parts.query = incoming.query()
-    if wants(FromHeader):
+    if wants(FromHeader, FromIfMatch):
         parts.headers = incoming.headers()
     if wants(FromCookie):
         parts.cookies = incoming.cookies()
