@@ -1,53 +1,29 @@
 """An HTTP client that calls an ASGI application in the process, on the running loop.
 
 `HttpClient(app)`, then `await client.get("/orders/1")`. It goes through routing, binding and
-encoding as a request from outside does; there is no socket and no thread.
+encoding as a request from outside does; there is no socket and no thread. What stays open,
+streams, events and WebSockets, is in `http_live.py`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TypeVar, overload
-from urllib.parse import quote, unquote, urlencode
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Unpack
 
-import msgspec
-from msgspec import Struct
-
+from ringfence.testing.http_live import ClientSocket, StreamedResponse, streaming, talking
+from ringfence.testing.http_message import (
+    Content,
+    HttpResponse,
+    Sent,
+    http_scope,
+    response_of,
+    socket_scope,
+)
 from ringfence.tools.http.wire import Message, Receive, Scope, Send
 
-T = TypeVar("T")
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-# Of a raw path, what is already as it goes over the wire.
-_SAFE = "/%:@!$&'()*+,;=~-._"
 
-
-class HttpResponse(Struct, frozen=True):
-    """What came back. Names of headers are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        """The body as text."""
-        return self.body.decode()
-
-    @overload
-    def json(self) -> object: ...
-
-    @overload
-    def json(self, into: type[T]) -> T: ...
-
-    def json(self, into: type[T] | None = None) -> T | object:
-        """Return the body, decoded.
-
-        Args:
-            into: The type to read it as; without it plain dicts, lists and scalars.
-        """
-        return msgspec.json.decode(self.body) if into is None else self._read(into)
-
-    def _read(self, into: type[T]) -> T:
-        return msgspec.json.decode(self.body, type=into)
+__all__ = ["ClientSocket", "HttpClient", "HttpResponse", "StreamedResponse"]
 
 
 class HttpClient:
@@ -62,101 +38,104 @@ class HttpClient:
         self._app = app
         self._headers = dict(headers or {})
 
-    async def get(
-        self,
-        path: str,
-        *,
-        params: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> HttpResponse:
+    async def get(self, path: str, **sent: Unpack[Sent]) -> HttpResponse:
         """Send a GET request; arguments as for `request`."""
-        return await self.request("GET", path, params=params, headers=headers)
+        return await self.request("GET", path, **sent)
 
-    async def delete(
-        self,
-        path: str,
-        *,
-        params: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> HttpResponse:
+    async def head(self, path: str, **sent: Unpack[Sent]) -> HttpResponse:
+        """Send a HEAD request; arguments as for `request`."""
+        return await self.request("HEAD", path, **sent)
+
+    async def options(self, path: str, **sent: Unpack[Sent]) -> HttpResponse:
+        """Send an OPTIONS request; arguments as for `request`."""
+        return await self.request("OPTIONS", path, **sent)
+
+    async def delete(self, path: str, **sent: Unpack[Sent]) -> HttpResponse:
         """Send a DELETE request; arguments as for `request`."""
-        return await self.request("DELETE", path, params=params, headers=headers)
+        return await self.request("DELETE", path, **sent)
 
-    async def post(
-        self,
-        path: str,
-        *,
-        json: object = None,
-        content: bytes | None = None,
-        params: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> HttpResponse:
+    async def post(self, path: str, **sent: Unpack[Content]) -> HttpResponse:
         """Send a POST request; arguments as for `request`."""
-        return await self.request(
-            "POST", path, json=json, content=content, params=params, headers=headers
-        )
+        return await self.request("POST", path, **sent)
 
-    async def put(
-        self,
-        path: str,
-        *,
-        json: object = None,
-        content: bytes | None = None,
-        params: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> HttpResponse:
+    async def put(self, path: str, **sent: Unpack[Content]) -> HttpResponse:
         """Send a PUT request; arguments as for `request`."""
-        return await self.request(
-            "PUT", path, json=json, content=content, params=params, headers=headers
-        )
+        return await self.request("PUT", path, **sent)
 
-    async def patch(
-        self,
-        path: str,
-        *,
-        json: object = None,
-        content: bytes | None = None,
-        params: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> HttpResponse:
+    async def patch(self, path: str, **sent: Unpack[Content]) -> HttpResponse:
         """Send a PATCH request; arguments as for `request`."""
-        return await self.request(
-            "PATCH", path, json=json, content=content, params=params, headers=headers
-        )
+        return await self.request("PATCH", path, **sent)
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        content: bytes | None = None,
-        params: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> HttpResponse:
+    async def request(self, method: str, path: str, **sent: Unpack[Content]) -> HttpResponse:
         """Send a request and wait for the whole answer.
 
         Args:
             method: `GET`, `POST`, …
             path: As it goes over the wire, a query included; what is not ASCII is encoded.
-            json: Anything that msgspec encodes; None sends no body.
-            content: The body as bytes, instead of `json`; says nothing of its type.
-            params: Added to the query; a list or tuple repeats its name.
-            headers: Sent with this request, over those of the client.
+            **sent: What goes with it, each of these optional:
+                `params`: added to the query; a list or tuple repeats its name.
+                `headers`: over those of the client.
+                `cookies`: by name.
+                `json`: anything that msgspec encodes; None sends no body.
+                `content`: the body as bytes; says nothing of its type.
+                `data`: the fields of a form; a list or tuple repeats its name.
+                `files`: of a form, by field: `("a.png", b"…", "image/png")`, or a list of those.
 
         Raises:
             RuntimeError: The application ended without a whole answer.
         """
-        sent = {**self._headers, **(headers or {})}
-        body = content or b""
-        if json is not None:
-            body = msgspec.json.encode(json)
-            sent.setdefault("content-type", "application/json")
+        scope, body = http_scope(method, path, self._headers, sent)
         exchange = _Exchange(body)
-        await self._app(
-            _scope(method, path, params, sent, len(body)), exchange.receive, exchange.send
-        )
+        await self._app(scope, exchange.receive, exchange.send)
         return exchange.response()
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, path: str, *, last_event_id: str | None = None, **sent: Unpack[Content]
+    ) -> AsyncIterator[StreamedResponse]:
+        """Send a request and read the answer as it comes; leaving the block breaks it off.
+
+            async with client.stream("GET", "/prices") as answer:
+                async for event in answer.events(): ...
+
+        The application is held up while nobody reads, by one piece.
+
+        Args:
+            method: As for `request`.
+            path: As for `request`.
+            last_event_id: Goes on after this event; `answer.last_event_id` of an earlier one.
+            **sent: As for `request`.
+
+        Raises:
+            RuntimeError: The application ended without an answer.
+        """
+        scope, body = http_scope(method, path, self._headers, sent)
+        if last_event_id is not None:
+            scope["headers"].append((b"last-event-id", last_event_id.encode()))
+        async with streaming(self._app, scope, body) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def websocket(
+        self, path: str, *, subprotocols: Sequence[str] = (), **sent: Unpack[Sent]
+    ) -> AsyncIterator[ClientSocket]:
+        """Open a WebSocket; leaving the block closes it and waits for the handler's end.
+
+            async with client.websocket("/chat") as socket:
+                await socket.send({"say": "hello"})
+                answer = await socket.receive(Said)
+
+        Args:
+            path: As for `request`.
+            subprotocols: That are offered, in order of preference.
+            **sent: `params`, `headers` and `cookies`, as for `request`.
+
+        Raises:
+            HandshakeRefused: The application answered with something else; `response` says what.
+        """
+        scope = socket_scope(path, self._headers, sent, subprotocols)
+        async with talking(self._app, scope) as socket:
+            yield socket
 
 
 class _Exchange:
@@ -188,44 +167,4 @@ class _Exchange:
     def response(self) -> HttpResponse:
         if self._start is None or not self._complete.is_set():
             raise RuntimeError("the application ended without a whole answer")
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in self._start.get("headers", [])
-        }
-        return HttpResponse(self._start.get("status", 0), headers, b"".join(self._received))
-
-
-def _scope(
-    method: str,
-    target: str,
-    params: Mapping[str, object] | None,
-    headers: Mapping[str, str],
-    length: int,
-) -> Scope:
-    path, _, query = target.partition("?")
-    added = urlencode(
-        [(name, text) for name, value in (params or {}).items() for text in _texts(value)]
-    )
-    raw_path = quote(path, safe=_SAFE)
-    sent = {"host": "testserver", **{name.lower(): value for name, value in headers.items()}}
-    if length or method in ("POST", "PUT", "PATCH"):
-        sent.setdefault("content-length", str(length))
-    return {
-        "type": "http",
-        "method": method,
-        "path": unquote(raw_path),
-        "raw_path": raw_path.encode(),
-        "query_string": "&".join(filter(None, (quote(query, safe=_SAFE + "?"), added))).encode(),
-        "root_path": "",
-        "headers": [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()
-        ],
-    }
-
-
-def _texts(value: object) -> Iterable[str]:
-    """How a value stands in a query: several times for a list, as JSON writes it otherwise."""
-    if isinstance(value, list | tuple):
-        return [text for item in value for text in _texts(item)]
-    plain = msgspec.to_builtins(value)
-    return [plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()]
+        return response_of(self._start, b"".join(self._received))
