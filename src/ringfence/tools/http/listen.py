@@ -1,6 +1,7 @@
 """Sockets to listen on, taken before anything is served, so that a port in use stops the start.
 
-`bind` takes an address and `address_of` shows one. Used by drivers that have a port.
+`bind` takes an address, `address_of` shows one, `most_connections` says how many connections the
+system allows. Used by drivers that have a port.
 """
 
 import asyncio
@@ -8,6 +9,12 @@ import errno
 import socket
 
 from ringfence.errors import StartRefused
+
+# Beyond this, one process would serve its connections too slowly to keep them.
+MOST_CONNECTIONS = 10_000
+# Descriptors kept for files, databases and what is accepted only to be refused: an eighth.
+_RESERVED_SHARE = 8
+_RESERVED = 64
 
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _CHOOSE = "Stop what uses it, or choose another port: --port, or port in [tools.http]."
@@ -83,3 +90,16 @@ def address_of(taken: socket.socket) -> str:
     """Return the URL under which a socket is reached: `http://127.0.0.1:8000`."""
     host, port = taken.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def most_connections() -> int:
+    """Return how many connections may be open, by the limit of open files where there is one."""
+    try:
+        import resource  # Windows has neither the module nor such a limit
+    except ImportError:
+        return MOST_CONNECTIONS
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    left = limit - max(_RESERVED, limit // _RESERVED_SHARE)
+    return max(1, min(MOST_CONNECTIONS, left))

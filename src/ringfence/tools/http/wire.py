@@ -21,6 +21,7 @@ class Scope(TypedDict):
     query_string: bytes
     headers: Headers
     raw_path: NotRequired[bytes]
+    http_version: NotRequired[str]
     root_path: NotRequired[str]
     scheme: NotRequired[str]
     subprotocols: NotRequired[list[str]]

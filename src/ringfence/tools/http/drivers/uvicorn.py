@@ -1,85 +1,79 @@
-"""HTTP on uvicorn's protocol, with httptools and uvloop: what an application runs on.
+"""HTTP on uvicorn's protocols, with httptools, wsproto and uvloop: what an application runs on.
 
-uvicorn parses and writes. Sockets, the date header and closing are done here, since uvicorn's own
-server loop polls ten times a second and takes the process's signals. Invariant: once `close` has
-returned, no connection is open.
+uvicorn parses; sockets, deadlines and closing are done here, since uvicorn's own server loop polls
+ten times a second and takes the process's signals. Invariant: once `close` has returned, no
+connection is open.
 """
 
 import asyncio
-from asyncio import CancelledError, Future, Task
-from collections.abc import Sequence
-from email.utils import format_datetime
+from asyncio import Task
+from collections.abc import Callable, Sequence
 from socket import socket
-from typing import Annotated, ClassVar, Protocol, cast
+from typing import Annotated, ClassVar, cast
 
 import uvicorn
 from msgspec import Meta, Struct
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from ringfence.errors import NotGranted
-from ringfence.kernel.ports import Clock, Endpoint, Grant, StaticName, ToolEnv
+from ringfence.kernel.ports import Endpoint, Grant, StaticName, ToolEnv
+from ringfence.tools.http.acceptor import Acceptor
 from ringfence.tools.http.asgi import App
-from ringfence.tools.http.drain import alarm, drain
+from ringfence.tools.http.connections import FLUSH_S, SWEEP_S, Bounds, Connections
+from ringfence.tools.http.contract import Route
+from ringfence.tools.http.drain import drain
+from ringfence.tools.http.hosts import Allowed, served_by_default
 from ringfence.tools.http.limits import Common
-from ringfence.tools.http.listen import address_of, bind, refused
-from ringfence.tools.http.wire import Receive, Scope, Send
+from ringfence.tools.http.listen import address_of, bind, most_connections, refused
+from ringfence.tools.http.protocol import Connection, Shared
+from ringfence.tools.http.proxies import Proxies
+from ringfence.tools.http.wire import Scope
 
-# How long a client may take, at the least, to read an answer that is already written.
-FLUSH_S = 1.0
-# Once a second, the resolution of the date header.
-DATE_S = 1.0
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
 
 
 class Config(Common, frozen=True, forbid_unknown_fields=True):
     """The keys of `[tools.http]`: those of `Common`, and these.
 
+    Times are kept to two seconds: none is cut short. Without `allowed_hosts`, an application that
+    listens on loopback alone is served under the names of loopback alone, any other under all.
+
     Args:
         host: Name or address to listen on.
         port: 0 for one that is free.
         backlog: Connections that the system holds until they are accepted.
-        keep_alive_s: Seconds until a connection without a request is closed.
+        max_header_bytes: Of all headers of a request together; more is answered 431.
+        max_headers: Of a request; more are answered 431.
+        header_timeout_s: From the connection, or from the first byte of a later request, to the
+            end of its headers; then 408.
+        body_timeout_s: For a body, and a second more for each 500 bytes of it; then 408. Time in
+            which the application does not read does not count.
+        write_timeout_s: Until a client is cut off that takes nothing of its answer.
+        keep_alive_s: Until a connection without a request is closed.
+        max_connections: Open at a time, more are answered 503; 0: what the limit of open files
+            allows, 10,000 at most.
+        max_connections_per_address: Of them from one address, or from one /64 of IPv6; trusted
+            proxies are not counted.
+        max_concurrency: Requests that wait for the beginning of their answer; more are answered
+            503.
+        trusted_proxies: Addresses or networks of those whose `X-Forwarded-For`,
+            `X-Forwarded-Proto` and `traceparent` are believed.
     """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
-    backlog: Annotated[int, Meta(ge=1)] = 2048
-    keep_alive_s: Annotated[int, Meta(ge=1)] = 5
-
-
-class Connection(Protocol):
-    """A connection, as closing sees it."""
-
-    transport: asyncio.Transport
-
-    def shutdown(self) -> None: ...
-
-
-class Connections(set[Connection]):
-    """The open connections. uvicorn adds and discards them; the last one to go is noticed."""
-
-    closing = False
-    gone: "Future[None] | None" = None
-
-    def add(self, connection: Connection) -> None:
-        super().add(connection)
-        if self.closing:  # accepted just before: it has no request yet, nor will it have one
-            asyncio.get_running_loop().call_soon(connection.shutdown)
-
-    def discard(self, connection: object) -> None:
-        super().discard(connection)
-        if self.gone is not None and not self.gone.done() and not self:
-            self.gone.set_result(None)
-
-    async def end(self, clock: Clock, seconds: float) -> None:
-        """Wait until all are closed; break those that are not after `seconds`."""
-        self.gone = asyncio.get_running_loop().create_future()
-        with alarm(clock, seconds) as late:
-            if self:
-                await asyncio.wait({self.gone, late}, return_when=asyncio.FIRST_COMPLETED)
-        for connection in tuple(self):
-            connection.transport.abort()
+    backlog: Count = 2048
+    max_header_bytes: Annotated[int, Meta(ge=1024)] = 32 << 10
+    max_headers: Count = 100
+    header_timeout_s: Seconds = 20
+    body_timeout_s: Seconds = 20
+    write_timeout_s: Seconds = 20
+    keep_alive_s: Seconds = 5
+    max_connections: Annotated[int, Meta(ge=0)] = 0
+    max_connections_per_address: Count = 256
+    max_concurrency: Count = 1000
+    trusted_proxies: tuple[str, ...] = ()
 
 
 class Driver:
@@ -91,14 +85,13 @@ class Driver:
         assert isinstance(config, Config)
         self._config = config
         self._clock = env.clock
+        self._proxies = Proxies(config.trusted_proxies)
         self._app = App(env.health, config, env.app)
+        self._upgrades = bool(config.mounts)
         self._sockets: list[socket] = []
-        self._servers: list[asyncio.Server] = []
-        self._state = ServerState()
-        self._connections = Connections()
-        adopted = cast("set[HttpToolsProtocol]", self._connections)
-        self._state.connections = adopted  # type: ignore[assignment]
-        self._dating: Task[None] | None = None
+        self._acceptor: Acceptor | None = None
+        self._connections = Connections(env.clock, _bounds(config))
+        self._sweeping: Task[None] | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -127,72 +120,94 @@ class Driver:
     def bind(self, endpoints: Sequence[Endpoint], absent: Sequence[StaticName]) -> None:
         """Take the routes to serve."""
         self._app.bind(endpoints, absent)
+        declared = [endpoint.declared.declaration for endpoint in endpoints]
+        self._upgrades = self._upgrades or any(
+            isinstance(each, Route) and each.method == "WEBSOCKET" for each in declared
+        )
 
     async def open(self) -> None:
         """Accept connections from now on."""
-        loop = asyncio.get_running_loop()
-        config = self._protocol_config()
-        self._date()
-        self._dating = loop.create_task(self._keep_date())
         for taken in self._sockets:
             try:
                 taken.listen(self._config.backlog)
             except OSError as error:
                 raise refused(self._config.host, self._config.port, error) from None
-            server = await loop.create_server(
-                lambda: HttpToolsProtocol(config, self._state, {}),
-                sock=taken,
-                backlog=self._config.backlog,
-            )
-            self._servers.append(server)
+        shared = self._shared()
+        self._acceptor = Acceptor(lambda: Connection(shared))
+        self._connections.sweep()
+        self._sweeping = asyncio.get_running_loop().create_task(self._sweep(self._acceptor))
+        await self._acceptor.open(self._sockets, self._config.backlog)
 
     async def close(self, grace_s: float) -> None:
-        """Accept nothing more; let requests in progress end, or cancel them after `grace_s`."""
+        """Accept nothing more; let requests in progress end, or cancel them after `grace_s`.
+
+        Connections without a request are closed at once; those who are at the other end of a
+        WebSocket or a stream are told, and their handlers too.
+        """
         end_at = self._clock.monotonic() + grace_s
-        for server in self._servers:
-            server.close()
-        self._servers = []
+        if self._acceptor is not None:
+            await self._acceptor.close()
+            self._acceptor = None
         self._connections.closing = True
+        hang_up: Callable[[], None] | None = getattr(self._app, "hang_up", None)
+        if hang_up is not None:
+            hang_up()
         for connection in tuple(self._connections):
             connection.shutdown()
-        await drain(self._state.tasks, self._clock, grace_s)
+        await drain(self._connections.tasks, self._clock, grace_s)
         left_s = end_at - self._clock.monotonic()
-        await self._connections.end(self._clock, max(left_s, FLUSH_S))
-        if self._dating is not None:
-            self._dating.cancel()
-            self._dating = None
+        await self._connections.end(max(left_s, FLUSH_S))
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
 
-    def _protocol_config(self) -> uvicorn.Config:
-        config = uvicorn.Config(
-            cast("ASGI3Application", self._serve),
-            interface="asgi3",
-            http=HttpToolsProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=self._config.keep_alive_s,
-            workers=1,  # given, so that uvicorn does not look for it in the environment
-            forwarded_allow_ips=[],  # likewise
-        )
-        config.load()
-        return config
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._app.dispatch(scope, receive, send)
-        except CancelledError:
-            # The outermost frame of the request's own task: whoever cancelled has been answered.
-            return
-
-    async def _keep_date(self) -> None:
+    async def _sweep(self, acceptor: Acceptor) -> None:
         while True:
-            await self._clock.sleep(DATE_S)
-            self._date()
+            await self._clock.sleep(SWEEP_S)
+            self._connections.sweep()
+            acceptor.resume()
 
-    def _date(self) -> None:
-        now = format_datetime(self._clock.now(), usegmt=True)
-        self._state.default_headers = [(b"date", now.encode())]
+    def _shared(self) -> Shared:
+        names = self._config.allowed_hosts
+        addresses = [taken.getsockname()[0] for taken in self._sockets]
+        return Shared(
+            serve=self._app.dispatch,
+            connections=self._connections,
+            hosts=Allowed(names) if names else served_by_default(addresses),
+            proxies=self._proxies,
+            uvicorn_config=_uvicorn_config(self._app, self._config.max_message_bytes),
+            upgrade=_upgrade if self._upgrades else None,
+        )
+
+
+def _bounds(config: Config) -> Bounds:
+    keys = {name: getattr(config, name) for name in Bounds.__struct_fields__}
+    return Bounds(**{**keys, "max_connections": config.max_connections or most_connections()})
+
+
+def _upgrade(connection: Connection, scope: Scope) -> asyncio.Protocol:
+    # Imported with the first WebSocket: wsproto costs an application that has none nothing.
+    from ringfence.tools.http.wsprotocol import Socket
+
+    return Socket(connection, scope)
+
+
+def _uvicorn_config(app: App, max_message_bytes: int) -> uvicorn.Config:
+    config = uvicorn.Config(
+        cast("ASGI3Application", app.dispatch),
+        interface="asgi3",
+        http="httptools",
+        ws="none",  # its own protocols are not taken, ours are
+        ws_max_size=max_message_bytes,
+        ws_per_message_deflate=False,  # a frame of a kilobyte would become a megabyte of memory
+        lifespan="off",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        workers=1,  # given, so that uvicorn does not look for it in the environment
+        forwarded_allow_ips=[],  # likewise
+    )
+    config.load()
+    return config
