@@ -112,13 +112,17 @@ def test_parameters_say_where_they_are_and_whether_they_must_be() -> None:
 
 
 def test_responses_are_those_that_are_sent() -> None:
-    """A value, nothing, or a problem."""
+    """A value, nothing, or a problem; a body can be refused for what a query cannot."""
     paths = described(ENDPOINTS)["paths"]
-    assert set(paths["/orders"]["post"]["responses"]) == {"201", "default"}
-    assert set(paths["/orders/{order_id}"]["get"]["responses"]) == {"200", "204", "default"}
-    assert set(paths["/orders/{order_id}"]["delete"]["responses"]) == {"204", "default"}
-    problem = described(ENDPOINTS)["components"]["responses"]["problem"]
-    assert "application/problem+json" in problem["content"]
+    always, taking, body = {"500", "503", "504", "default"}, {"400", "422"}, {"413", "415"}
+    assert set(paths["/orders"]["post"]["responses"]) == {"201"} | always | taking | body
+    found = set(paths["/orders/{order_id}"]["get"]["responses"])
+    assert found == {"200", "204"} | always | taking
+    forgotten = paths["/orders/{order_id}"]["delete"]["responses"]
+    assert set(forgotten) == {"204"} | always | taking
+    assert "content" not in forgotten["204"]
+    for answer in described(ENDPOINTS)["components"]["responses"].values():
+        assert "application/problem+json" in answer["content"]
 
 
 def test_every_reference_leads_somewhere() -> None:
