@@ -10,7 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Unpack
 
-from ringfence.testing.http_live import ClientSocket, StreamedResponse, streaming, talking
+from ringfence.testing.http_live import (
+    ClientSocket,
+    HandshakeRefused,
+    ReceivedEvent,
+    StreamedResponse,
+    streaming,
+    talking,
+)
 from ringfence.testing.http_message import (
     Content,
     HttpResponse,
@@ -23,7 +30,14 @@ from ringfence.tools.http.wire import Message, Receive, Scope, Send
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-__all__ = ["ClientSocket", "HttpClient", "HttpResponse", "StreamedResponse"]
+__all__ = [
+    "ClientSocket",
+    "HandshakeRefused",
+    "HttpClient",
+    "HttpResponse",
+    "ReceivedEvent",
+    "StreamedResponse",
+]
 
 
 class HttpClient:

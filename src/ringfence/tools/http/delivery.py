@@ -21,6 +21,7 @@ from collections.abc import (
     Iterator,
 )
 from contextlib import asynccontextmanager
+from threading import Lock
 from typing import Protocol
 
 from msgspec import json
@@ -246,22 +247,44 @@ class _Awaited:
 
 
 class _Threaded:
-    """A source that is stepped on the plugin's threads; each step may be on another."""
+    """A source that is stepped on the plugin's threads; each step may be on another. It is closed
+    on one as well: by the step that was in it when its answer ended, if there was one."""
 
     def __init__(self, iterator: Iterator[object], live: Live) -> None:
         self._iterator = iterator
         self._live = live
-        self._left = False  # a thread is in it still, and lets it go
+        self._lock = Lock()  # guards the next two
+        self._inside = False
+        self._ended = False
 
-    async def step(self) -> object:
-        try:
-            # With a default: StopIteration must not leave the thread.
-            return await self._live.thread(next, self._iterator, _END)
-        except CancelledError:
-            self._left = True
-            raise
+    def step(self) -> Awaitable[object]:
+        return self._live.thread(self._step)
 
     async def close(self) -> None:
+        with self._lock:
+            self._ended = True
+            if self._inside:
+                return
+        await self._live.thread(self._close)
+
+    def _step(self) -> object:
+        with self._lock:
+            if self._ended:
+                return _END
+            self._inside = True
+        try:
+            return next(self._iterator, _END)  # StopIteration must not leave the thread
+        finally:
+            if self._leave():
+                self._close()
+
+    def _leave(self) -> bool:
+        """Say whether the answer has ended meanwhile."""
+        with self._lock:
+            self._inside = False
+            return self._ended
+
+    def _close(self) -> None:
         close = getattr(self._iterator, "close", None)
-        if close is not None and not self._left:
-            await self._live.thread(close)
+        if close is not None:
+            close()

@@ -1,0 +1,101 @@
+"""One route that stays open, as an ASGI application: for tests of streams and of WebSockets."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from ringfence.testing.http import HttpClient
+from ringfence.tools.clock.drivers.fake import Config, Driver
+from ringfence.tools.http.conformance import environment
+from ringfence.tools.http.conversation import Conversation
+from ringfence.tools.http.delivery import Delivery
+from ringfence.tools.http.doubles import Lively
+from ringfence.tools.http.leaving import HangUps
+from ringfence.tools.http.sockets import WebSocket
+from ringfence.tools.http.streams import EventStream, Stream
+from ringfence.tools.http.wire import Receive, Scope, Send
+
+
+class Counted(Lively):
+    """A connection whose turns can be counted, and asked for what went on."""
+
+    def __init__(self, site: "Site") -> None:
+        super().__init__()
+        self._site = site
+
+    def turn(self, deadline: bool = True) -> None:
+        self._site.turns.append(deadline)
+
+    def rest(self) -> None:
+        self._site.turns.append(None)
+
+
+class Site:
+    """What one route does: its turns (with a deadline, without, None for rest), and how it ended.
+
+    `stop` is what an application does to its open connections when it stops.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Driver(Config(), environment())
+        self.hang_ups: HangUps = set()
+        self.turns: list[bool | None] = []
+        self.ended: BaseException | None = None
+        self.client = HttpClient(self._serve)
+
+    def stop(self) -> None:
+        for hang_up in tuple(self.hang_ups):
+            hang_up()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotImplementedError
+
+    async def _run(self, work: Awaitable[None], live: Counted) -> None:
+        """As the kernel does: what ended the connection comes out in the place of its end."""
+        try:
+            await work
+        except asyncio.CancelledError as error:
+            self.ended = live.ended or error
+        except Exception as error:
+            self.ended = error
+
+
+class Streaming(Site):
+    """Answers every request with the stream that a function returns."""
+
+    def __init__(self, function: Callable[[Scope], Stream | EventStream[object]]) -> None:
+        super().__init__()
+        self._function = function
+        self.started = False
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        delivery = Delivery(scope, receive, send, clock=self.clock, hang_ups=self.hang_ups)
+        live = Counted(self)
+
+        async def work() -> object:
+            return self._function(scope)
+
+        await self._run(delivery.serve(live, work()), live)
+        self.started = delivery.started
+
+
+class Talking(Site):
+    """Serves every WebSocket by a coroutine function."""
+
+    def __init__(
+        self, function: Callable[[WebSocket], Awaitable[object]], max_message_bytes: int = 1 << 20
+    ) -> None:
+        super().__init__()
+        self._function = function
+        self._limit = max_message_bytes
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        conversation = Conversation(
+            scope, receive, send, hang_ups=self.hang_ups, max_message_bytes=self._limit
+        )
+        live = Counted(self)
+
+        async def work() -> object:
+            return await self._function(conversation.socket)
+
+        await self._run(conversation.serve(live, work()), live)
+        await conversation.conclude(self.ended, "test")
