@@ -16,16 +16,23 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ringfence.__path__[0])
 # uvicorn loads these by name, when it is told to; nobody imports them.
 LOADED_BY_NAME = {"httptools", "uvloop"}
+# pydantic's own core, of the one version that it works with.
+BROUGHT_BY = {"pydantic": {"pydantic", "pydantic_core"}}
 
 
 def imported(package: Path) -> Iterator[str]:
     """Yield the first part of each module that a package's files import, absolutely."""
     for path in package.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                yield from (alias.name.partition(".")[0] for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                yield node.module.partition(".")[0]
+        yield from imported_by(path)
+
+
+def imported_by(path: Path) -> Iterator[str]:
+    """As `imported`, of one file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
 
 
 def declared(extra: str = "") -> set[str]:
@@ -51,10 +58,29 @@ def test_the_command_and_the_pytest_plugin_are_entry_points() -> None:
     assert found["pytest11", "ringfence"].load()
 
 
+def test_the_adapter_of_pydantic_is_an_entry_point() -> None:
+    """Named after the package whose models it carries; what is announced can be loaded."""
+    (point,) = metadata.entry_points(group="ringfence.payloads")
+    assert point.name == "pydantic"
+    pytest.importorskip("pydantic", reason="pip install 'ringfence[pydantic]'")
+    assert callable(point.load().carries)
+
+
 def test_every_third_party_import_is_a_declared_dependency() -> None:
     """`pip install ringfence` brings all that it imports; who uses its pytest plugin has pytest."""
     foreign = set(imported(PACKAGE)) - set(sys.stdlib_module_names) - {"ringfence", "pytest"}
-    assert foreign <= declared()
+    assert foreign - BROUGHT_BY["pydantic"] <= declared()
+
+
+def test_what_an_extra_brings_is_imported_by_its_adapter_alone() -> None:
+    """Nothing else needs it."""
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if BROUGHT_BY["pydantic"] & set(imported_by(path))
+    }
+    assert users == {"adapters/pydantic.py"}
+    assert declared("pydantic") == {"pydantic"}
 
 
 def test_every_declared_dependency_is_used() -> None:

@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 from ringfence.control_socket import Claim, peer_uid, user_name
 from ringfence.errors import Fault, Invalid, RingfenceError
 from ringfence.kernel.context import Principal
+from ringfence.kernel.payload import adapter_of, carry_out
 from ringfence.report import Span, Status
 from ringfence.settings import hide
 
@@ -126,7 +127,7 @@ class ControlServer:
         self._claim = claim
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[object]] = set()
-        self._encoder = msgspec.json.Encoder(enc_hook=hide)
+        self._encoder = msgspec.json.Encoder(enc_hook=_shown)
         self._decoder = msgspec.json.Decoder(Request)
 
     async def start(self) -> None:
@@ -231,6 +232,11 @@ class ControlServer:
                 return self._application.status()
             case TraceRequest(wanted):
                 return self._application.trace(wanted)
+
+
+def _shown(value: object) -> object:
+    """Encode what msgspec does not know: what an adapter carries, and secrets as `***`."""
+    return hide(value) if adapter_of(type(value)) is None else carry_out(value)
 
 
 def _principal(writer: asyncio.StreamWriter) -> Principal:

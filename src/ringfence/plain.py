@@ -22,7 +22,7 @@ from ringfence.kernel.call import (
     placed,
 )
 from ringfence.kernel.context import Context, current
-from ringfence.kernel.contract import payload_parameters
+from ringfence.kernel.contract import payload_keys
 from ringfence.kernel.limits import check_call
 from ringfence.kernel.owned import end_owned
 from ringfence.kernel.payload import did_you_mean
@@ -141,7 +141,9 @@ def arguments(view: View, payload: Payload) -> Values:
 
 def refuse_unknown(view: View, entry: Entry, payload: Payload) -> None:
     """Raise Invalid for names that the service does not take, typed by hand as they are."""
-    known = [p.name for p in payload_parameters(entry.signature)]
+    known = payload_keys(entry.signature)
+    if known is None:
+        return
     found = [
         Fault(f"$.{name}", f"unknown parameter{did_you_mean(name, known)}")
         for name in payload

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import inspect as types
 
-from ringfence.kernel.payload import describe, did_you_mean, members
+from ringfence.kernel.payload import adapter_of, describe, did_you_mean, members
 from ringfence.kernel.ports import REQUIRED, Parameter, Signature
 
 _OBJECTS = (types.StructType, types.DataclassType, types.TypedDictType)
@@ -46,6 +46,16 @@ def payload_parameters(offer: Signature) -> Sequence[Parameter]:
     return [Parameter(m.key, m.hint, REQUIRED if m.required else None) for m in known]
 
 
+def payload_keys(offer: Signature) -> Sequence[str] | None:
+    """Return the names that a caller may pass; None where what is passed says so itself."""
+    struct = sole_struct(offer)
+    adapter = adapter_of(struct)
+    if struct is None or adapter is None:
+        return [parameter.name for parameter in payload_parameters(offer)]
+    keys = adapter.keys(struct)
+    return None if keys is None else sorted(keys)
+
+
 def sole_struct(offer: Signature) -> type | None:
     """Return the object-like type that is the operation's only parameter, if that is its shape."""
     if len(offer.parameters) != 1:
@@ -65,7 +75,7 @@ def _parameter_misfits(sent: Sequence[Parameter], offer: Signature) -> Iterator[
             hint = did_you_mean(parameter.name, list(taken))
             yield f"it takes no parameter {parameter.name!r}{hint}"
         else:
-            source = describe(parameter.annotation)
+            source = describe(parameter.annotation, sent=True)
             yield from misfits(source, describe(target.annotation), parameter.name)
     given = {parameter.name for parameter in sent}
     for name, target in taken.items():
@@ -76,7 +86,7 @@ def _parameter_misfits(sent: Sequence[Parameter], offer: Signature) -> Iterator[
 def _result_misfits(view: Signature, offer: Signature) -> Iterator[str]:
     wanted = describe(view.result)
     if not isinstance(wanted, types.NoneType):
-        yield from misfits(describe(offer.result), wanted, "result")
+        yield from misfits(describe(offer.result, sent=True), wanted, "result")
 
 
 def misfits(source: types.Type, target: types.Type, path: str) -> list[str]:
@@ -157,18 +167,22 @@ def _scalar_fits(source: types.Type, target: types.Type) -> bool:
     match source, target:
         case (types.IntType(), types.FloatType()):
             return True
-        case (types.LiteralType(values=given), types.LiteralType(values=taken)):
-            return set(given) <= set(taken)
+        case (types.LiteralType() | types.EnumType(), types.LiteralType() | types.EnumType()):
+            return _choices(source) <= _choices(target)
         case (types.LiteralType(values=given), types.StrType()):
             return all(isinstance(value, str) for value in given)
         case (types.LiteralType(values=given), types.IntType()):
             return all(isinstance(value, int) for value in given)
-        case (types.EnumType(cls=given), types.EnumType(cls=taken)):
-            return {m.value for m in given} <= {m.value for m in taken}
         case (types.CustomType(cls=given), types.CustomType(cls=taken)):
             return issubclass(given, taken)
         case _:
             return type(source) is type(target)
+
+
+def _choices(described: types.Type) -> set[object]:
+    if isinstance(described, types.EnumType):
+        return {member.value for member in described.cls}
+    return set(described.values) if isinstance(described, types.LiteralType) else set()
 
 
 def _differ(source: types.Type, target: types.Type, path: str) -> str:

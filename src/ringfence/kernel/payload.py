@@ -2,19 +2,25 @@
 
 msgspec validates in one pass and stops at the first fault. The pass that succeeds costs nothing
 more; a payload that fails is read again, field by field, so that the answer lists all its faults.
+Classes that msgspec does not know are carried by an `Adapter`, of the package that they come from.
 """
 
 import dataclasses
 import difflib
 import functools
 import re
+import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
+from importlib.metadata import entry_points
+from itertools import islice
 from typing import (
     Annotated,
     NotRequired,
+    Protocol,
     Required,
     TypeGuard,
     TypeVar,
@@ -37,8 +43,96 @@ T = TypeVar("T")
 _MESSAGE = re.compile(r"^(?P<what>.*?)(?: - at `\$?(?P<path>[^`]*)`)?$", re.DOTALL)
 _SEQUENCES = (list, tuple, set, frozenset, Sequence)
 _MAPPINGS = (dict, Mapping)
+MOST_FAULTS = 100  # that are looked for: whoever sent a payload decides how many there are
+_AT_ONCE = 64  # items that are read together, and one by one if they have a fault
 # What plain data keeps as it is, beside what JSON knows.
 _KEPT = (bytes, datetime, date, time, timedelta, Decimal, UUID)
+
+
+class Adapter(Protocol):
+    """How the classes of another package are carried: a module with these functions.
+
+    It is announced by an entry point of the group `ringfence.payloads`, named after that package.
+    """
+
+    def carries(self, cls: type) -> bool:
+        """Whether it knows a class that has bases from its package."""
+        ...
+
+    def describe(self, cls: type, sent: bool) -> types_of.Type:
+        """Describe its plain data: as it is read, or, if `sent`, as it is written. Raises
+        TypeError where it has none."""
+        ...
+
+    def keys(self, cls: type) -> frozenset[str] | None:
+        """Return the keys that `read` knows, if it ignores all others; None if it does not."""
+        ...
+
+    def read(self, cls: type, value: object, strict: bool) -> object:
+        """Make an instance of plain data; raises ValueError. Not `strict`: of text as well."""
+        ...
+
+    def faults(self, cls: type, value: object, strict: bool) -> list[Fault]:
+        """List all that keeps plain data from being read; paths begin with `$`."""
+        ...
+
+    def plain(self, value: object) -> object:
+        """Return an instance as what JSON knows."""
+        ...
+
+    def json(self, value: object) -> bytes:
+        """Return an instance as JSON."""
+        ...
+
+    def schema(self, cls: type, sent: bool, reference: str) -> dict[str, object]:
+        """Return its JSON Schema, with what it refers to under `$defs`.
+
+        Args:
+            cls: The class.
+            sent: As for `describe`.
+            reference: How a schema refers to another, with `{model}` for its name.
+        """
+        ...
+
+
+@functools.cache
+def _adapter(package: str) -> Adapter | None:
+    for point in entry_points(group="ringfence.payloads", name=package):
+        adapter: Adapter = point.load()
+        return adapter
+    return None
+
+
+def adapter_of(cls: object) -> Adapter | None:
+    """Return what carries a class that msgspec does not know; None where nothing does."""
+    for base in reversed(cls.__mro__ if isinstance(cls, type) else ()):
+        package = base.__module__.partition(".")[0]
+        adapter = None if package in sys.stdlib_module_names else _adapter(package)
+        if adapter is not None and isinstance(cls, type) and adapter.carries(cls):
+            return adapter
+    return None
+
+
+def carry_in(cls: type, value: object, strict: bool = True) -> object:
+    """Read an instance of a class that msgspec does not know: its `dec_hook`; `carry_text_in` is
+    that of `strict=False`."""
+    if isinstance(value, cls):
+        return value
+    adapter = adapter_of(cls)
+    if adapter is None:
+        raise TypeError(f"Expected `{cls.__name__}`, got `{type(value).__name__}`")
+    return adapter.read(cls, value, strict)
+
+
+carry_text_in = partial(carry_in, strict=False)
+
+
+def carry_out(value: object) -> object:
+    """Return an object that msgspec does not know as plain data: its `enc_hook`."""
+    adapter = adapter_of(type(value))
+    if adapter is None:
+        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+    return adapter.plain(value)
 
 
 class Member(Struct, frozen=True):
@@ -59,42 +153,91 @@ def read(value: object, hint: type[T], subject: str) -> T:
         ) from None
 
 
-def conform(value: object, hint: type[T], *, strict: bool = True) -> T:
+def conform(
+    value: object, hint: type[T], *, strict: bool = True, from_attributes: bool = True
+) -> T:
     """Convert `value` into `hint` or raise ValidationError; by attributes, as msgspec does.
 
     What has no attributes to read (a TypedDict, an Enum of another module, fields under other
-    names) goes by way of plain data.
+    names, whatever an adapter carries) goes by way of plain data.
     """
+    hook = carry_in if strict else carry_text_in
     try:
-        return convert(value, hint, strict=strict, from_attributes=True, str_keys=True)
+        return convert(
+            value,
+            hint,
+            strict=strict,
+            from_attributes=from_attributes,
+            str_keys=True,
+            dec_hook=hook,
+        )
     except ValidationError:
-        try:
-            plain = to_plain(value)
-        except TypeError:
-            plain = value  # of no class that has plain data: what is wrong was said above
-        return convert(plain, hint, strict=strict, from_attributes=True, str_keys=True)
+        plain = _plain_or_same(value)
+        return convert(
+            plain, hint, strict=strict, from_attributes=True, str_keys=True, dec_hook=hook
+        )
 
 
 def to_plain(value: object) -> object:
     """Return `value` as dicts, lists and scalars."""
-    plain: object = to_builtins(value, builtin_types=_KEPT)
+    plain: object = to_builtins(value, builtin_types=_KEPT, enc_hook=carry_out)
     return plain
 
 
-def describe(hint: object) -> types_of.Type:
+def _plain_or_same(value: object) -> object:
+    try:
+        return to_plain(value)
+    except TypeError:
+        return value  # of no class that has plain data: what is wrong is said elsewhere
+
+
+def describe(hint: object, *, sent: bool = False) -> types_of.Type:
     """Return msgspec's description of a type hint; raises TypeError for what it cannot read.
 
     While an application starts, each type is described once: see `forget_descriptions`.
+
+    Args:
+        hint: A type hint, or what has been described already.
+        sent: What its values look like when they are written, where that is another thing.
     """
+    return hint if isinstance(hint, types_of.Type) else _description(hint, sent)[0]
+
+
+def is_carried(hint: object) -> bool:
+    """Whether an adapter carries a class that a type hint is made of."""
+    return _description(hint, True)[1]
+
+
+def _description(hint: object, sent: bool) -> tuple[types_of.Type, bool]:
     try:
-        return _described(hint)
+        return _described(hint, sent)
     except TypeError:
-        return types_of.type_info(hint)  # a hint that cannot be hashed; or the error itself
+        return _described.__wrapped__(hint, sent)  # it cannot be hashed; or the error itself
 
 
 @functools.lru_cache(maxsize=64)
-def _described(hint: object) -> types_of.Type:
-    return types_of.AnyType() if hint is object else types_of.type_info(hint)
+def _described(hint: object, sent: bool) -> tuple[types_of.Type, bool]:
+    whole = types_of.ListType(types_of.AnyType() if hint is object else types_of.type_info(hint))
+    carried = _fill(whole, sent, set())
+    return whole.item_type, carried
+
+
+def _fill(holder: Struct, sent: bool, seen: set[int]) -> bool:
+    """Let adapters describe what msgspec cannot; say whether there was any."""
+    carried = False
+    for name in holder.__struct_fields__:
+        value: object = getattr(holder, name)
+        parts = cast("tuple[object, ...]", value if isinstance(value, tuple) else (value,))
+        for i, part in enumerate(parts):
+            adapter = adapter_of(part.cls) if isinstance(part, types_of.CustomType) else None
+            if adapter is not None and isinstance(part, types_of.CustomType):
+                parts = (*parts[:i], adapter.describe(part.cls, sent), *parts[i + 1 :])
+                setattr(holder, name, parts if isinstance(value, tuple) else parts[0])
+                carried = True
+            elif isinstance(part, types_of.Type | types_of.Field) and id(part) not in seen:
+                seen.add(id(part))
+                carried |= _fill(part, sent, seen)
+    return carried
 
 
 def forget_descriptions() -> None:
@@ -111,8 +254,15 @@ def faults(value: object, hint: object, *, strict: bool = True) -> list[Fault]:
         strict: As in msgspec; False also reads numbers and booleans from text.
     """
     found: list[Fault] = []
-    _examine(value, hint, "$", strict, found)
+    try:
+        _examine(value, hint, "$", strict, found)
+    except _Enough:
+        found[MOST_FAULTS:] = [Fault("$", f"and more; the first {MOST_FAULTS} faults are listed")]
     return found
+
+
+class _Enough(Exception):
+    """As many faults have been found as are listed."""
 
 
 def _examine(value: object, hint: object, path: str, strict: bool, found: list[Fault]) -> None:
@@ -121,16 +271,36 @@ def _examine(value: object, hint: object, path: str, strict: bool, found: list[F
     known = members(shape)
     item_hint = _item_hint(shape)
     given = _fields_of(value) if known is not None else value
-    if known is not None and _is_mapping(given):
+    adapter = adapter_of(shape)
+    if adapter is not None and is_class(shape):
+        below = adapter.faults(shape, _plain_or_same(value), strict)
+        found += [Fault(path + fault.path[1:], fault.message) for fault in below]
+    elif known is not None and _is_mapping(given):
         _examine_members(given, shape, known, path, strict, found)
     elif item_hint is not None and _is_sequence(value):
-        for index, item in enumerate(value):
-            _examine(item, item_hint, f"{path}[{index}]", strict, found)
+        _examine_each(value, lambda i: f"{path}[{i}]", item_hint, strict, found)
     elif get_origin(shape) in _MAPPINGS and _is_mapping(value):
-        for key, item in value.items():
-            _examine(item, get_args(shape)[1], f"{path}.{key}", strict, found)
+        keys, items = list(value), list(value.values())
+        _examine_each(items, lambda i: f"{path}.{keys[i]}", get_args(shape)[1], strict, found)
     if len(found) == before:
         _examine_whole(value, hint, path, strict, found)
+    if len(found) > MOST_FAULTS:
+        raise _Enough
+
+
+def _examine_each(
+    items: Sequence[object],
+    path_of: Callable[[int], str],
+    hint: object,
+    strict: bool,
+    found: list[Fault],
+) -> None:
+    several = types.GenericAlias(list, (hint,))
+    for start in range(0, len(items), _AT_ONCE):  # so that one fault among many is found quickly
+        part, wrong = items[start : start + _AT_ONCE], list[Fault]()
+        _examine_whole(part, several, "", strict, wrong)
+        for index, item in enumerate(part if wrong else (), start):
+            _examine(item, hint, path_of(index), strict, found)
 
 
 def _fields_of(value: object) -> object:
@@ -164,10 +334,10 @@ def _examine_members(
         elif member.required:
             found.append(Fault(f"{path}.{member.key}", "is missing"))
     names = [member.key for member in known]
+    unknown = (key for key in value if key not in names and _forbids_unknown(shape))
     found += [
         Fault(f"{path}.{key}", f"unknown field{did_you_mean(str(key), names)}")
-        for key in value
-        if key not in names and _forbids_unknown(shape)
+        for key in islice(unknown, MOST_FAULTS + 1)
     ]
 
 
@@ -210,7 +380,8 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
 
 
 def members(hint: object) -> list[Member] | None:
-    """Return the fields of a Struct, dataclass or TypedDict; None for any other type."""
+    """Return the fields of a Struct, dataclass, TypedDict or what an adapter carries as one; None
+    for any other type."""
     if not is_class(hint):
         return None
     if issubclass(hint, Struct):
@@ -223,6 +394,9 @@ def members(hint: object) -> list[Member] | None:
     if dataclasses.is_dataclass(cls):
         hints = get_type_hints(cls, include_extras=True)
         return [Member(f.name, hints[f.name], _no_default(f)) for f in dataclasses.fields(cls)]
+    described = describe(cls) if adapter_of(cls) is not None else None
+    if isinstance(described, types_of.StructType):
+        return [Member(f.encode_name, f.type, f.required) for f in described.fields]
     return None
 
 

@@ -18,7 +18,13 @@ from ringfence.kernel.context import Context as Context
 from ringfence.kernel.context import Hold as Hold
 from ringfence.kernel.context import Principal as Principal
 from ringfence.kernel.context import current as current
+from ringfence.kernel.payload import Adapter as Adapter
+from ringfence.kernel.payload import adapter_of as adapter_of
+from ringfence.kernel.payload import carry_in as carry_in
+from ringfence.kernel.payload import carry_out as carry_out
+from ringfence.kernel.payload import carry_text_in as carry_text_in
 from ringfence.kernel.payload import describe as describe
+from ringfence.kernel.payload import did_you_mean as did_you_mean
 from ringfence.kernel.payload import faults as faults
 
 C = TypeVar("C", bound=type)

@@ -16,7 +16,7 @@ from msgspec.structs import fields
 from ringfence.errors import Fault, Invalid, NotGranted, PluginFailed
 from ringfence.kernel.contract import sole_struct
 from ringfence.kernel.manifest import ServiceNeed
-from ringfence.kernel.payload import conform, faults, is_class, to_plain
+from ringfence.kernel.payload import conform, faults, is_carried, is_class, to_plain
 from ringfence.kernel.ports import REQUIRED, Parameter
 from ringfence.kernel.registry import Entry
 
@@ -64,7 +64,7 @@ def bind(need: ServiceNeed, entry: Entry) -> View:
         answer=answer,
         answer_class=_class(result),
         pick=attrgetter(*names) if names else _as_it_is,
-        read=_converter(result),
+        read=_converter(result, offered),
         answer_hint=result,
     )
 
@@ -100,16 +100,17 @@ def _view(
     struct = sole_struct(entry.signature)
     by_field = struct is not None and (whole or names != (taken[0].name,))
     targets = {p.name: p.annotation for p in taken}
+    classes = tuple(_class(targets.get(p.name)) for p in sent)
     passed, fixed = (("built",), ()) if by_field else _positions(names, taken)
     return View(
         names=names,
         defaults=tuple(p.default for p in sent),
-        checks=tuple(_check(targets.get(p.name)) for p in sent),
-        classes=tuple(_class(targets.get(p.name)) for p in sent),
-        converts=tuple(_converter(targets.get(p.name)) for p in sent),
+        checks=tuple("convert" if cls is None else "class" for cls in classes),
+        classes=classes,
+        converts=tuple(_converter(targets.get(p.name), p.annotation) for p in sent),
         passed=passed,
         fixed=fixed,
-        build=partial(_build, struct) if struct is not None and by_field else None,
+        build=partial(conform, hint=struct) if struct is not None and by_field else None,
         answer=answer,
         answer_class=answer_class,
         result_class=entry.signature.result,
@@ -134,10 +135,6 @@ def _positions(names: Sequence[str], taken: Sequence[Parameter]) -> tuple[tuple[
 
 def _class(hint: object) -> type[object] | None:
     return hint if isinstance(hint, type) else None
-
-
-def _check(hint: object) -> Check:
-    return "class" if isinstance(hint, type) else "convert"
 
 
 def _answer(offered: object, wanted: object) -> Answer:
@@ -177,12 +174,11 @@ def _as_it_is(value: object) -> object:
     return value
 
 
-def _converter(hint: object) -> Convert:
+def _converter(hint: object, source: object) -> Convert:
+    """An adapter says what of its objects is data; their attributes may be something else."""
+    if is_carried(source):
+        return partial(conform, hint=hint, from_attributes=False)  # type: ignore[arg-type]
     return partial(conform, hint=hint)  # type: ignore[arg-type]
-
-
-def _build(struct: type[object], payload: Payload) -> object:
-    return conform(payload, struct)
 
 
 def _unfit(operation: str, target: type | Sequence[Parameter], given: Payload) -> Invalid:

@@ -20,11 +20,20 @@ from typing import (
     get_type_hints,
 )
 
-from msgspec import NODEFAULT, DecodeError, Struct, ValidationError, defstruct, inspect, json
+from msgspec import (
+    NODEFAULT,
+    DecodeError,
+    Struct,
+    ValidationError,
+    convert,
+    defstruct,
+    inspect,
+    json,
+)
 from msgspec.structs import fields as struct_fields
 
 from ringfence.errors import Fault
-from ringfence.kernel.ports import faults
+from ringfence.kernel.ports import Adapter, adapter_of, carry_in, did_you_mean, faults
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.wire import Disconnected, Headers, Message, Receive
 
@@ -33,33 +42,53 @@ class BodyReader(Struct, frozen=True):
     """How content becomes a value of one type.
 
     `declared` is set when `decode` returns an instance of a derived class, which is to be given
-    this class. `strict` is the type that a rejected body is explained by.
+    this class. `strict` is the type that a rejected body is explained by; `keys` are the fields
+    that it has, where it would ignore others.
     """
 
     decode: Callable[[bytes], object]
     strict: object
     declared: type[Struct] | None = None
+    keys: frozenset[str] | None = None
+
+    def unknown(self, value: object) -> list[Fault]:
+        """Name the fields that are refused, though `strict` ignores them."""
+        if self.keys is None or not isinstance(value, dict):
+            return []
+        known = sorted(self.keys)
+        return [
+            Fault(f"$.{name}", f"unknown field{did_you_mean(name, known)}")
+            for name in value
+            if name not in self.keys
+        ]
 
 
 def reader(hint: object) -> BodyReader:
     """Return how a body is read as `hint`: a Struct, a union of tagged Structs, a dataclass, a
-    TypedDict, or a collection of those."""
+    TypedDict, what an adapter carries, or a collection of those."""
     arms = _struct_arms(hint)
     if len(arms) == 1:
-        return BodyReader(json.Decoder(_strict(arms[0])).decode, _strict(arms[0]), arms[0])
+        return BodyReader(_decoder(_strict(arms[0])), _strict(arms[0]), arms[0])
     if arms:
         return _union_reader(arms)
-    decode = json.Decoder(cast("type[object]", hint)).decode
+    carried = _carried_arm(hint)
+    if carried is not None:
+        return _carried_reader(hint, *carried)
+    decode = _decoder(hint)
     mirror = _mirror(hint)
     if mirror is None:
         return BodyReader(decode, hint)
-    check = json.Decoder(mirror).decode
+    check = _decoder(mirror)
 
     def decode_checked(content: bytes) -> object:
         check(content)
         return decode(content)
 
     return BodyReader(decode_checked, mirror)
+
+
+def _decoder(hint: object) -> Callable[[bytes], object]:
+    return json.Decoder(cast("type[object]", hint), dec_hook=carry_in).decode
 
 
 def _struct_arms(hint: object) -> list[type[Struct]]:
@@ -90,7 +119,7 @@ def _strict(declared: type[Struct]) -> type[Struct]:
 def _union_reader(arms: list[type[Struct]]) -> BodyReader:
     declared: dict[type, type[Struct]] = {_strict(arm): arm for arm in arms}
     union = functools.reduce(operator.or_, declared)  # of classes known only now
-    decode = json.Decoder(cast("type[object]", union)).decode
+    decode = _decoder(union)
 
     def decode_declared(content: bytes) -> object:
         value: object = decode(content)
@@ -98,6 +127,30 @@ def _union_reader(arms: list[type[Struct]]) -> BodyReader:
         return value
 
     return BodyReader(decode_declared, union)
+
+
+def _carried_arm(hint: object) -> tuple[type, Adapter] | None:
+    """The class that a hint is, or `| None`, if an adapter carries it."""
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    arms = [arm for arm in get_args(hint) if arm is not type(None)]
+    if get_origin(hint) in (Union, types.UnionType) and len(arms) == 1:
+        return _carried_arm(arms[0])
+    adapter = adapter_of(hint)
+    return (hint, adapter) if adapter is not None and isinstance(hint, type) else None
+
+
+def _carried_reader(hint: object, cls: type, adapter: Adapter) -> BodyReader:
+    parse = json.Decoder().decode
+    keys = adapter.keys(cls)
+
+    def decode(content: bytes) -> object:
+        value = parse(content)
+        if keys is not None and isinstance(value, dict) and not keys.issuperset(value):
+            raise ValidationError("Object contains unknown fields")
+        return convert(value, cast("type[object]", hint), dec_hook=carry_in)
+
+    return BodyReader(decode, hint, keys=keys)
 
 
 def _mirror(hint: object) -> type[Struct] | None:
@@ -124,8 +177,8 @@ def _bare(hint: object) -> object:
     return get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
 
 
-def explain(content: bytes, strict: object, error: BaseException) -> list[Fault]:
-    """List every fault of a body that was rejected with `error`.
+def explain(content: bytes, read: BodyReader, error: BaseException) -> list[Fault]:
+    """List every fault of a body that `read` has rejected with `error`.
 
     Raises:
         Refused: 400, when it is not JSON at all.
@@ -138,7 +191,7 @@ def explain(content: bytes, strict: object, error: BaseException) -> list[Fault]
         return [Fault("$", str(wrong))]
     except (DecodeError, UnicodeDecodeError) as wrong:
         raise Refused(400, "malformed_json", _position(content, wrong)) from None
-    return faults(value, strict) or [Fault("$", str(error))]
+    return [*read.unknown(value), *faults(value, read.strict)] or [Fault("$", str(error))]
 
 
 def _position(content: bytes, error: Exception) -> str:

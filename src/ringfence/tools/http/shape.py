@@ -23,7 +23,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from msgspec import Struct, json
+from msgspec import Struct
 
 from ringfence.kernel.ports import Endpoint
 from ringfence.tools.http.arguments import (
@@ -38,6 +38,7 @@ from ringfence.tools.http.arguments import (
 )
 from ringfence.tools.http.binding import Plan
 from ringfence.tools.http.body import expect_json, read_rest, too_long
+from ringfence.tools.http.encoding import encoder
 from ringfence.tools.http.limits import Limits
 from ringfence.tools.http.problem import Refused, answer_to, stopping
 from ringfence.tools.http.query import Query, parse
@@ -128,7 +129,7 @@ class Shapes:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._factories: dict[Shape, Factory] = {}
-        self._encode = json.Encoder().encode
+        self._encode = encoder()
 
     def route(self, endpoint: Endpoint, plan: Plan, status: int) -> Handle:
         """Return the coroutine function that serves one route.
