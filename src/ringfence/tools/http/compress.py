@@ -119,13 +119,13 @@ class _Answer:
                 await self._send({"type": message["type"], "body": whole})
                 return
             await self._send(start)
-        for offset in range(0, len(body), PIECE_BYTES):
-            if offset:
-                await asyncio.sleep(0)
-            piece = stream.feed(memoryview(body)[offset : offset + PIECE_BYTES])
-            if piece:
+        rest = memoryview(body)
+        while len(rest) > PIECE_BYTES:
+            if piece := stream.feed(rest[:PIECE_BYTES]):
                 await self._send({"type": message["type"], "body": piece, "more_body": True})
-        last = stream.flush() if more else stream.end()
+            await asyncio.sleep(0)
+            rest = rest[PIECE_BYTES:]
+        last = stream.feed(rest) + (stream.flush() if more else stream.end())
         await self._send({"type": message["type"], "body": last, "more_body": more})
 
 
