@@ -18,6 +18,7 @@ from ringfence.tools.http.arguments import (
     FromForm,
     FromFormField,
     FromHeader,
+    FromIfMatch,
     FromPath,
     FromQuery,
     FromRawBody,
@@ -31,6 +32,7 @@ _NAMED = (FromPath, FromQuery, FromHeader, FromCookie)
 _FORMS = (FromForm, FromFormField, FromFile)
 _BODIES = (FromBody, FromRawBody, FromBodyStream, *_FORMS)
 _TYPED = (*_NAMED, FromWholeQuery, FromBody, FromForm, FromFormField)
+_TAGS: Schema = {"type": "string", "description": "The ETag of what is to be changed, or `*`."}
 _URLENCODED = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 
@@ -74,6 +76,8 @@ class Inputs:
                     found.append(self._parameter(parameter, field.name, "header"))
                 case FromCookie(parameter=parameter, field=field):
                     found.append(self._parameter(parameter, field.name, "cookie"))
+                case FromIfMatch(parameter=parameter):
+                    found.append(self._spoken(parameter.name, "If-Match", "header", False, _TAGS))
                 case FromWholeQuery(parameter=parameter):
                     found += self._fields(parameter)
         return found
@@ -108,8 +112,9 @@ class Inputs:
 
     def _spoken(self, key: str, name: str, place: str, required: bool, schema: Schema) -> Schema:
         """Put a parameter together, with what is said of it, and an example."""
-        said = self._doc.args.get(key) or schema.pop("description", "")
-        document: Schema = {"name": name, "in": place, "required": required, "schema": schema}
+        own = {name: value for name, value in schema.items() if name != "description"}
+        said = self._doc.args.get(key) or schema.get("description")
+        document: Schema = {"name": name, "in": place, "required": required, "schema": own}
         if said:
             document["description"] = said
         for example in () if self._has_body else self._doc.examples:

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of an application, from its bound operations alone.
 
-`describe` returns JSON: sorted, and the same bytes for the same application. WebSockets, of which
-OpenAPI knows nothing, stand under `x-websockets`.
+`describe` returns JSON, the same bytes for the same application: operations are sorted, fields
+stand as they are declared. WebSockets, of which OpenAPI knows nothing, stand under `x-websockets`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ def describe(title: str, endpoints: Sequence[Endpoint], about: About | None = No
     sockets = [described for described in routes if described.route.method == "WEBSOCKET"]
     if sockets:
         document["x-websockets"] = _sockets(sockets, schemas)
-    return json.Encoder(order="sorted").encode(document)
+    return json.encode(document)
 
 
 def _info(title: str, about: About) -> Schema:

@@ -4,13 +4,12 @@ A result is JSON of its type, nothing for None, or one of the answers that are n
 those, only what is known beforehand is said: the type of a stream is in its value.
 """
 
-import types
 from collections.abc import Iterator
-from typing import Annotated, Union, get_args, get_origin
+from typing import get_args
 
+from ringfence.tools.http.kinds import answer_of, arms_of
 from ringfence.tools.http.responses import phrase
 from ringfence.tools.http.schemas import Schema, Schemas
-from ringfence.tools.http.streams import EventStream, Stream
 
 _NULL = type(None)
 _ANY = "*/*"
@@ -18,14 +17,20 @@ _ANY = "*/*"
 
 def types_in(result: object) -> Iterator[object]:
     """Yield the types that a result is made of and that JSON carries."""
-    if _is_json(result):
+    if _is_nothing(result):
+        return
+    if not any(map(answer_of, arms_of(result))):
         yield result
         return
-    for arm in _arms(result):
-        if _class_of(arm) is EventStream:
-            yield from get_args(arm)
-        elif _is_json(arm):
-            yield arm
+    for arm in arms_of(result):
+        match answer_of(arm):
+            case "":
+                yield from types_in(arm)
+            case "Reply":
+                for value in get_args(arm):
+                    yield from types_in(value)
+            case "EventStream":
+                yield from get_args(arm)
 
 
 def successes(status: int, result: object, said: str, schemas: Schemas) -> Schema:
@@ -38,45 +43,53 @@ def successes(status: int, result: object, said: str, schemas: Schemas) -> Schem
         schemas: Of the document.
     """
     found: Schema = {}
-    if any(arm is None or arm is _NULL for arm in _arms(result)):
+    answers = set(_answers(result))
+    content = _content(result, schemas)
+    if any(map(_is_nothing, arms_of(result))):
         empty = 204 if status == 200 else status
         found[str(empty)] = {"description": phrase(empty)}
-    content = _content(result, schemas)
-    if content:
-        found[str(status)] = {"description": said or phrase(status), "content": content}
+    if content or "Reply" in answers:
+        told = {"description": said or phrase(status)}
+        found[str(status)] = {**told, "content": content} if content else told
+    if "Reply" in answers:  # which says its status itself
+        found["2XX"] = found[str(status)]
+        found["3XX"] = {"description": "Elsewhere, or as it was."}
+    if "File" in answers:
+        found["206"] = {"description": phrase(206), "content": {_ANY: {}}}
+        found["304"] = {"description": phrase(304)}
     return found
 
 
+def _answers(result: object) -> Iterator[str]:
+    for arm in arms_of(result):
+        yield answer_of(arm)
+        if answer_of(arm) == "Reply":
+            for value in get_args(arm):
+                yield from _answers(value)
+
+
 def _content(result: object, schemas: Schemas) -> Schema:
-    if _is_json(result):
+    if _is_nothing(result):
+        return {}
+    if not any(map(answer_of, arms_of(result))):
         return {"application/json": {"schema": schemas.of(result)}}
     content: Schema = {}
-    for arm in _arms(result):
-        if _class_of(arm) is Stream:
-            content[_ANY] = {}
-        elif _class_of(arm) is EventStream:
-            media: Schema = {"schema": {"type": "string"}}
-            for item in get_args(arm):
-                media["x-itemSchema"] = schemas.of(item)
-            content["text/event-stream"] = media
-        elif _is_json(arm):
-            content["application/json"] = {"schema": schemas.of(arm)}
+    for arm in arms_of(result):
+        match answer_of(arm):
+            case "":
+                content |= _content(arm, schemas)
+            case "Reply":
+                for value in get_args(arm):
+                    content |= _content(value, schemas)
+            case "EventStream":
+                media: Schema = {"schema": {"type": "string"}}
+                for item in get_args(arm):
+                    media["x-itemSchema"] = schemas.of(item)
+                content["text/event-stream"] = media
+            case _:  # a Stream or a File: its value says what it is
+                content[_ANY] = {}
     return content
 
 
-def _is_json(result: object) -> bool:
-    arms = _arms(result)
-    wide = any(_class_of(arm) in (Stream, EventStream) for arm in arms)
-    return not wide and any(arm is not None and arm is not _NULL for arm in arms)
-
-
-def _arms(result: object) -> tuple[object, ...]:
-    if get_origin(result) is Annotated:
-        return _arms(get_args(result)[0])
-    if get_origin(result) in (Union, types.UnionType):
-        return get_args(result)
-    return (result,)
-
-
-def _class_of(hint: object) -> object:
-    return get_origin(hint) or hint
+def _is_nothing(result: object) -> bool:
+    return result is None or result is _NULL

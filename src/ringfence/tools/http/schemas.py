@@ -30,7 +30,7 @@ class Schemas:
         names = _names(components)
         self.components = {
             names[_REF.format(name=name)]: _renamed(schema, names)
-            for name, schema in components.items()
+            for name, schema in sorted(components.items())
         }
         self._found = {
             id(hint): _renamed(schema, names) for hint, schema in zip(hints, found, strict=True)

@@ -133,14 +133,14 @@ function body(request) {
     media(request.content));
 }
 
-function media(content) {
+function media(content, told = true) {
   const entries = Object.entries(content ?? {});
   return entries.map(([type, { schema, examples, example, "x-itemSchema": item }], n) => {
     const values = example !== undefined ? [example] : Object.values(examples ?? {}).map((one) => resolve(one).value);
     const same = n > 0 && JSON.stringify(schema) === JSON.stringify(entries[n - 1][1].schema);
     return make("div", { class: "media" },
       make("p", { class: "meta" }, make("code", {}, type === "*/*" ? "any content type" : type)),
-      item ? [make("p", { class: "meta" }, "The data of each event:"), view(item)] : !same && schema ? view(schema) : null,
+      item ? [make("p", { class: "meta" }, "The data of each event:"), view(item, told)] : !same && schema ? view(schema, told) : null,
       same ? null : values.map((value, k) => folded(values.length > 1 ? `Example ${k + 1}` : "Example", () => pretty(JSON.stringify(value, null, 2)), { class: "nested" })));
   });
 }
@@ -160,7 +160,7 @@ function answer(status, response, open) {
   return make("div", { class: "response" },
     make("div", { class: "field" }, make("strong", { class: `status s${status[0]}` }, status === "default" ? "any other" : status), make("span", {}, said ?? "")),
     codes.length ? make("dl", { class: "codes" }, codes.map(([code, text]) => [make("dt", {}, make("code", {}, code)), make("dd", {}, text)]).flat()) : null,
-    open && response.content ? media(response.content) : null);
+    open && response.content ? media(response.content, false) : null);
 }
 
 function authorization() {

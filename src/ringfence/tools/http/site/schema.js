@@ -94,31 +94,32 @@ function objects(schema) {
   return [...arms(own), ...(own.allOf ?? [])].flatMap(objects);
 }
 
-function rows(schema) {
+function rows(schema, told) {
   const required = new Set(schema.required ?? []);
-  const names = Object.keys(schema.properties).sort((a, b) => required.has(b) - required.has(a));
+  const names = Object.keys(schema.properties);
+  if (told) names.sort((a, b) => required.has(b) - required.has(a));
   return make("ul", { class: "fields" }, names.map((name) => {
     const field = schema.properties[name];
     const said = field.description ?? "";
     return make("li", {},
       make("div", { class: "field" },
         make("code", { class: "fieldname" }, name),
-        required.has(name) ? make("span", { class: "required" }, "required") : null,
+        told && required.has(name) ? make("span", { class: "required" }, "required") : null,
         facts(field)),
       said ? prose(said) : null,
-      objects(field).map(([title, inner]) => folded(`Fields of ${title}`, () => rows(inner), { class: "nested" })));
+      objects(field).map(([title, inner]) => folded(`Fields of ${title}`, () => rows(inner, told), { class: "nested" })));
   }));
 }
 
-/** Show a schema whole; what it holds in turn is folded. */
-export function view(schema) {
+/** Show a schema whole; what it holds in turn is folded. `told`: whether it says what is required. */
+export function view(schema, told = true) {
   const found = objects(schema);
   const own = resolve(schema);
   const head = make("div", { class: "field" }, facts(schema));
   const said = own.description ? prose(own.description) : null;
-  if (found.length === 1) return make("div", { class: "schema" }, head, said, rows(found[0][1]));
+  if (found.length === 1) return make("div", { class: "schema" }, head, said, rows(found[0][1], told));
   return make("div", { class: "schema" }, head, said,
-    found.map(([title, inner]) => folded(title, () => rows(inner), { class: "nested" })));
+    found.map(([title, inner]) => folded(title, () => rows(inner, told), { class: "nested" })));
 }
 
 const FORMATS = {
