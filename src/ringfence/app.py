@@ -380,6 +380,7 @@ class Application:
             duration_s=ctx.ended_at - ctx.started_at,
             queries=ctx.queries,
             failure=ctx.failure,
+            link="" if ctx.parent else ctx.origin.link,
         )
 
     @property

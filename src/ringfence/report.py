@@ -23,6 +23,7 @@ class Span(Struct, frozen=True):
         operation: What ran: `orders.place`.
         plugin: Whose work it was.
         origin: What came in from outside (`POST /orders`); only a root has one.
+        link: The trace and span that a root belongs to outside, as its sender says.
         started_at: Wall-clock time, in UTC.
         duration_s: Seconds until it ended.
         queries: Operations of tools that it asked for.
@@ -40,6 +41,7 @@ class Span(Struct, frozen=True):
     duration_s: float
     queries: int = 0
     failure: Failure | None = None
+    link: str = ""
 
 
 class PluginStatus(Struct, frozen=True):

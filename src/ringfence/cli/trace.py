@@ -52,6 +52,8 @@ def _show(spans: Sequence[Span]) -> None:
             f"  {_duration(span.duration_s):>8}",
             (f"{_queries(span.queries)}  {span.plugin}", "dim"),
         )
+        if span.link:
+            say("  " * depth, (f"  ↳ linked to {span.link}, outside", "dim"))
         if span.failure:
             where = f"  ({span.failure.where})" if span.failure.where else ""
             text = f"{span.failure.kind}: {span.failure.message}"

@@ -10,15 +10,16 @@ from functools import partial
 
 from msgspec import structs
 
-from ringfence.errors import PluginQuarantined, RingfenceError
+from ringfence.errors import AppError, PluginQuarantined, RingfenceError
 from ringfence.kernel.call import Gate, Opener, close, failure_of, open_root, opener
-from ringfence.kernel.context import Budget
+from ringfence.kernel.context import Budget, Context
 from ringfence.kernel.limits import Bulkhead
+from ringfence.kernel.live import Connection, Lived
 from ringfence.kernel.manifest import Manifest, Offer, PluginFacts, ServiceNeed
 from ringfence.kernel.plugin import Service
-from ringfence.kernel.ports import Declared, Signature
+from ringfence.kernel.ports import Declared, Signature, Work
 from ringfence.kernel.registry import Entry, Refusal
-from ringfence.kernel.threads import Share
+from ringfence.kernel.threads import Pool, Share
 from ringfence.kernel.views import bind
 
 UNKNOWN = Signature((), None)  # of a name whose plugin did not load
@@ -52,13 +53,17 @@ class BoundEndpoint:
     """One declared operation, ready to be called by an ingress; its way in is made when first
     asked for."""
 
-    __slots__ = ("_budget", "_entry", "_gate", "_open", "declared")
+    __slots__ = ("_budget", "_entry", "_gate", "_open", "_pool", "_seat", "declared")
 
-    def __init__(self, gate: Gate, entry: Entry, declared: Declared, budget: Budget) -> None:
+    def __init__(
+        self, gate: Gate, place: Seat, declared: Declared, budget: Budget, pool: Pool
+    ) -> None:
         self.declared = declared
         self._gate = gate
-        self._entry = entry
+        self._seat = place
+        self._entry = place.entries[declared.method]
         self._budget = budget
+        self._pool = pool
         self._open: Opener | None = None
 
     @property
@@ -78,6 +83,29 @@ class BoundEndpoint:
             label = self.declared.declaration.label
             self._open = opener(self._gate, self._entry, self._budget, label)
         return self._open
+
+    @property
+    def errors(self) -> tuple[type[AppError], ...]:
+        found, left, seen = dict.fromkeys(self.declared.errors), [self._entry.plugin], set[str]()
+        while left:
+            names = self._gate.grants.get(left.pop(), frozenset()) - seen
+            seen |= names
+            for entry in filter(None, map(self._gate.registry.find, sorted(names))):
+                found |= dict.fromkeys(entry.declared.errors if entry.declared else ())
+                left.append(entry.plugin)
+        return tuple(found)
+
+    def live(self, around: Lived) -> Opener:
+        gate, entry, seat = self._gate, self._entry, self._seat
+
+        def run(ctx: Context, work: Work) -> Work:
+            connection = Connection(
+                gate, ctx, self._budget, seat.bulkhead, self._pool, lambda: seat.share
+            )
+            return connection.run(around, work)
+
+        depth = Budget(depth=self._budget.depth)
+        return opener(gate, entry, depth, self.declared.declaration.label, run)
 
 
 def quarantine_refusal(plugin: str, reason: str = "") -> Refusal:
@@ -177,7 +205,7 @@ async def _refused(refusal: Refusal, *args: object, **named: object) -> object:
 
 
 def endpoints(
-    seats: Sequence[Seat], gate: Gate, budget_for: Callable[[str], Budget]
+    seats: Sequence[Seat], gate: Gate, budget_for: Callable[[str], Budget], pool: Pool
 ) -> Mapping[str, list[BoundEndpoint]]:
     """Return, for each tool, the operations that its ingress serves."""
     found: dict[str, list[BoundEndpoint]] = {}
@@ -192,7 +220,7 @@ def endpoints(
                         budgets[tool] = budget_for(tool)
                     own = declared.declaration.budget
                     budget = within(within(budgets[tool], entry.budget), own)
-                    bound = BoundEndpoint(gate, entry, declared, budget)
+                    bound = BoundEndpoint(gate, place, declared, budget, pool)
                     found.setdefault(tool, []).append(bound)
     return found
 

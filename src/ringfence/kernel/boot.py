@@ -391,7 +391,7 @@ async def _stop_plugin(place: Seat, app: Wiring) -> None:
 async def open_ingress(started: Started, app: Wiring, undo: AsyncExitStack) -> Running:
     """Hand every declared operation to the tool that serves it, and let work in."""
     built, equipped = started.built, started.built.equipped
-    served = endpoints(built.seats, app.gate, app.budget)
+    served = endpoints(built.seats, app.gate, app.budget, app.pool)
     absent = [
         StaticName(word, name, lost.id, lost.finding.message)
         for lost in built.lost.values()

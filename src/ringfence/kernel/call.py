@@ -28,6 +28,7 @@ from ringfence.kernel.context import (
     Budget,
     Context,
     Failure,
+    Inbound,
     Origin,
     Principal,
     Purse,
@@ -37,7 +38,7 @@ from ringfence.kernel.context import (
     next_trace,
     text_of,
 )
-from ringfence.kernel.limits import UNLIMITED, purse_for
+from ringfence.kernel.limits import UNLIMITED, Bulkhead, purse_for
 from ringfence.kernel.owned import end_owned
 from ringfence.kernel.payload import read
 from ringfence.kernel.ports import Clock
@@ -54,6 +55,8 @@ NEVER = float("inf")
 NamedCall = Callable[[Context, Mapping[str, object]], Awaitable[object]]
 MakeView = Callable[["Gate", Entry, View, str], Callable[..., Awaitable[object]]]
 Opener = Callable[..., Coroutine[object, None, object]]
+# What a root is run with: its context, and its handler's coroutine, which has not started yet.
+Around = Callable[[Context, Coroutine[object, None, object]], Coroutine[object, None, object]]
 
 
 class Gate(Struct, eq=False):
@@ -228,17 +231,15 @@ def close(gate: Gate, ctx: Context) -> None:
     gate.spans.append(ctx)
 
 
-def opener(gate: Gate, entry: Entry, budget: Budget, label: str) -> Opener:
-    """Return the way into `entry` from outside.
+def opener(
+    gate: Gate, entry: Entry, budget: Budget, label: str, around: Around | None = None
+) -> Opener:
+    """Return the way into `entry` from outside; `around` stays, and takes no place.
 
     What it raises is a RingfenceError that carries the trace id, or a cancellation.
     """
-    bulkhead, clock, now, record = (
-        entry.bulkhead,
-        gate.clock,
-        gate.clock.monotonic,
-        gate.spans.append,
-    )
+    bulkhead = entry.bulkhead if around is None else Bulkhead(entry.plugin, UNLIMITED, UNLIMITED)
+    clock, now, record = gate.clock, gate.clock.monotonic, gate.spans.append
     full = purse_for(budget)
     wall_s = NEVER if budget.wall_s is None else budget.wall_s
     depth = UNLIMITED if budget.depth is None else budget.depth
@@ -248,13 +249,16 @@ def opener(gate: Gate, entry: Entry, budget: Budget, label: str) -> Opener:
         args: tuple[object, ...],
         principal: Principal | None = None,
         tenant: str | None = None,
+        inbound: Inbound | None = None,
     ) -> object:
         # As `open_root`, with all that is the same for each request worked out beforehand.
         purse = Purse(full.calls, full.queries, full.events, budget)
         started = now()
         ctx = Context(
             None,
-            Origin(gate, next_trace(), principal, tenant, label),
+            Origin(gate, next_trace(), principal, tenant, label)
+            if inbound is None
+            else _continued(gate, inbound, principal, tenant, label),
             next_span(),
             entry.operation,
             entry.plugin,
@@ -273,7 +277,8 @@ def opener(gate: Gate, entry: Entry, budget: Budget, label: str) -> Opener:
                 raise entry.refusal()
             if bulkhead.free < 0:
                 raise bulkhead.refuse()
-            return await bounded(ctx, entry.handler(*args), clock)
+            work = entry.handler(*args)
+            return await bounded(ctx, work if around is None else around(ctx, work), clock)
         except BaseException as error:
             ctx.failure = failure_of(error)
             if isinstance(error, GeneratorExit) or _cancelled(error):
@@ -290,6 +295,13 @@ def opener(gate: Gate, entry: Entry, budget: Budget, label: str) -> Opener:
                 await end_owned(ctx)
 
     return open_
+
+
+def _continued(
+    gate: Gate, inbound: Inbound, principal: Principal | None, tenant: str | None, label: str
+) -> Origin:
+    trace = next_trace() if inbound.trace is None else inbound.trace
+    return Origin(gate, trace, principal, tenant, label, link=inbound.link)
 
 
 def _cancelled(error: BaseException) -> bool:

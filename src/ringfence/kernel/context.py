@@ -124,6 +124,18 @@ class Block(Protocol):
 Owned = Task[object] | Block
 
 
+class Inbound(Struct, frozen=True):
+    """What came from outside with a request, of the trace that it is part of there.
+
+    Args:
+        link: The other side's trace and span, `<32 hex>-<16 hex>`; kept beside our own.
+        trace: The other side's trace, to be gone on with: only where the peer is trusted.
+    """
+
+    link: str = ""
+    trace: int | None = None
+
+
 class Origin(Struct, frozen=True, eq=False, gc=False):
     """What a whole tree of contexts shares: its trace, who asked, and what came in."""
 
@@ -134,6 +146,7 @@ class Origin(Struct, frozen=True, eq=False, gc=False):
     label: str = ""  # what came in from outside (`POST /orders`)
     cause: str = ""  # the id of the span that spawned this tree, where one did
     path: str = ""  # and where this tree stands below it
+    link: str = ""  # the trace and span that it belongs to outside
 
 
 class Context(Struct, eq=False, gc=False):

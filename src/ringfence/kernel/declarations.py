@@ -61,7 +61,8 @@ def read_plugin(
     plugins = [cls for cls in own if issubclass(cls, Plugin)]
     if len(plugins) != 1:
         return None, [_wrong_number(plugins, place)]
-    reading = _Reading(plugins[0], place, frozenset((*request_types, *KERNEL_VALUES)))
+    errors = tuple(cls for cls in own if issubclass(cls, AppError) and "code" in vars(cls))
+    reading = _Reading(plugins[0], place, frozenset((*request_types, *KERNEL_VALUES)), errors)
     facts = PluginFacts(
         id=place.id,
         domain=place.domain,
@@ -71,11 +72,7 @@ def read_plugin(
         doc=inspect.cleandoc(module.__doc__ or plugins[0].__doc__ or ""),
         needs=tuple(reading.needs()),
         offers=tuple(reading.offers()),
-        error_codes={
-            cls.code: place.lines.get(cls.__name__, 1)
-            for cls in own
-            if issubclass(cls, AppError) and "code" in vars(cls)
-        },
+        error_codes={cls.code: place.lines.get(cls.__name__, 1) for cls in errors},
     )
     return facts, reading.findings
 
@@ -105,10 +102,17 @@ def _wrong_number(plugins: list[type[Plugin]], place: Place) -> Finding:
 class _Reading:
     """One pass over one class, collecting what is wrong with it."""
 
-    def __init__(self, cls: type[Plugin], place: Place, request_types: frozenset[type]) -> None:
+    def __init__(
+        self,
+        cls: type[Plugin],
+        place: Place,
+        request_types: frozenset[type],
+        errors: tuple[type[AppError], ...],
+    ) -> None:
         self.cls = cls
         self.place = place
         self.request_types = request_types
+        self.errors = errors
         self.findings: list[Finding] = []
 
     def needs(self) -> Iterator[Need]:
@@ -243,6 +247,7 @@ class _Reading:
                 signature=signature,
                 file=self.place.file,
                 line=line,
+                errors=self.errors,
             )
             for mark in marks
         )

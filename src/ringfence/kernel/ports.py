@@ -5,17 +5,18 @@ and how a tool's decorators declare (`Declaration`, `declare`). Towards the kern
 `Grant`, `Endpoint`, `Clock`. Adding a tool changes nothing here.
 """
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
-from ringfence.errors import Finding
+from ringfence.errors import AppError, Finding, RingfenceError
 from ringfence.kernel.context import Budget as Budget
 from ringfence.kernel.context import Context as Context
 from ringfence.kernel.context import Hold as Hold
+from ringfence.kernel.context import Inbound as Inbound
 from ringfence.kernel.context import Principal as Principal
 from ringfence.kernel.context import current as current
 from ringfence.kernel.payload import Adapter as Adapter
@@ -28,6 +29,8 @@ from ringfence.kernel.payload import did_you_mean as did_you_mean
 from ringfence.kernel.payload import faults as faults
 
 C = TypeVar("C", bound=type)
+T = TypeVar("T")
+Work = Coroutine[object, None, object]  # a handler on its way to its result
 F = TypeVar("F", bound=Callable[..., object])
 
 # ---- time
@@ -136,6 +139,7 @@ class Declared(Struct, frozen=True):
     signature: Signature
     file: str
     line: int
+    errors: tuple[type[AppError], ...] = ()  # those that its plugin declares
 
 
 class StaticName(Struct, frozen=True):
@@ -243,6 +247,35 @@ class Driver(Protocol):
         ...
 
 
+class Live(Protocol):
+    """A connection that stays, as an ingress sees it from inside its context."""
+
+    def turn(self, deadline: bool = True) -> None:
+        """End the message in hand and begin another: a fork with a purse of its own, current in
+        this task. While a block of a tool is open, the message in hand goes on.
+
+        Args:
+            deadline: Whether the message has the wall time of the budget, and takes a place among
+                its plugin's calls; without it, it may wait for ever.
+
+        Raises:
+            Overloaded: No place is free.
+        """
+        ...
+
+    def rest(self) -> None:
+        """End the message in hand."""
+        ...
+
+    def end(self, error: RingfenceError) -> None:
+        """End the connection from another task, or a callback: its work is cancelled."""
+        ...
+
+    def thread(self, function: Callable[..., T], *args: object) -> Awaitable[T]:
+        """Run a function on the plugin's threads."""
+        ...
+
+
 class Endpoint(Protocol):
     """One declared operation, ready to be called from outside. An ingress calls it as
 
@@ -260,8 +293,27 @@ class Endpoint(Protocol):
 
     @property
     def open(self) -> Callable[..., Coroutine[object, None, object]]:
-        """Run it: `open(args, principal=None, tenant=None)`, where `args` are the signature's
-        parameters in order, checked by the ingress."""
+        """Run it: `open(args, principal=None, tenant=None, inbound=None)`, where `args` are the
+        signature's parameters in order, checked by the ingress."""
+        ...
+
+    @property
+    def errors(self) -> tuple[type[AppError], ...]:
+        """The errors that its plugin declares, and those of the services that it calls."""
+        ...
+
+    def live(
+        self,
+        around: Callable[[Live, Work], Work],
+    ) -> Callable[..., Work]:
+        """Return the way in, as `open`, for a connection that stays.
+
+        Its context has no wall budget and takes no place among its plugin's calls.
+
+        Args:
+            around: Awaited inside the context, with the connection and the handler's coroutine,
+                which it is to await.
+        """
         ...
 
     def refused(self, error: Exception) -> str:

@@ -10,33 +10,25 @@ how the driver is made, and how a request reaches it.
 """
 
 import asyncio
-import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Protocol, cast, get_type_hints
+from typing import Annotated, Protocol, cast
 
 from msgspec import Meta, Struct, json
 
 from ringfence.errors import Invalid, NotFound, RingfenceError
 from ringfence.kernel.ports import (
-    REQUIRED,
     Clock,
-    Declared,
     Endpoint,
     Health,
-    Parameter,
-    Principal,
-    Signature,
     StaticName,
     Timer,
     ToolEnv,
 )
-from ringfence.tools.http.contract import Method, Route
-
-Operation = Callable[..., Awaitable[object]]
+from ringfence.tools.http.doubles import TRACE, Served, endpoint
 
 
 class Ingress(Protocol):
@@ -96,60 +88,6 @@ class LoopClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-
-
-class Served:
-    """An endpoint around a coroutine function. What it raises passes as the kernel lets it pass:
-    a RingfenceError with a trace id."""
-
-    def __init__(self, route: Route, function: Operation) -> None:
-        hints = get_type_hints(function, include_extras=True)
-        parameters = tuple(
-            Parameter(name, hints[name], REQUIRED if p.default is p.empty else p.default)
-            for name, p in inspect.signature(function).parameters.items()
-        )
-        self._function = function
-        self._declared = Declared(
-            declaration=route,
-            plugin=f"{function.__name__}.Plugin",
-            domain="orders",
-            method=function.__name__,
-            signature=Signature(parameters, hints.get("return"), function.__doc__ or ""),
-            file="domains/orders/feature.py",
-            line=1,
-        )
-
-    @property
-    def declared(self) -> Declared:
-        return self._declared
-
-    def refused(self, error: Exception) -> str:
-        """Record nothing; the trace is always the same."""
-        return "0" * 31 + "1"
-
-    @property
-    def operation(self) -> str:
-        return f"orders.{self._declared.method}"
-
-    async def open(
-        self,
-        args: tuple[object, ...],
-        principal: Principal | None = None,
-        tenant: str | None = None,
-    ) -> object:
-        try:
-            return await self._function(*args)
-        except RingfenceError as error:
-            error.trace_id = TRACE
-            raise
-
-
-TRACE = "0af7651916cd43dd8448eb211c80319c"
-
-
-def endpoint(method: Method, path: str, function: Operation, status: int = 200) -> Served:
-    """Return an endpoint that serves `method path` by a coroutine function."""
-    return Served(Route(method, path, status), function)
 
 
 def environment(

@@ -1,0 +1,103 @@
+"""A connection that stays: one context for as long as it lives, and a fork of it for each message.
+
+The connection's own context has no wall budget and no purse; every message has both. What breaks
+a message's budget or outlasts its deadline ends the connection. Made by `bind.py` for an ingress.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+from ringfence.errors import RingfenceError
+from ringfence.kernel.call import NEVER, Gate, close, fork, narrow
+from ringfence.kernel.context import Budget, Context, current
+from ringfence.kernel.limits import Bulkhead
+from ringfence.kernel.ports import Live, Timer, Work
+from ringfence.kernel.scope import deadline_error, end
+from ringfence.kernel.threads import Pool, Share
+
+T = TypeVar("T")
+Lived = Callable[[Live, Work], Work]
+
+
+class Connection:
+    """`ports.Live` for one connection.
+
+    Args:
+        ctx: The connection's context.
+        budget: What one message may spend.
+        bulkhead: Where a message takes a place while it is worked on.
+        pool: Where `thread` runs what it is given.
+        share: The plugin's part of that.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        ctx: Context,
+        budget: Budget,
+        bulkhead: Bulkhead,
+        pool: Pool,
+        share: Callable[[], Share],
+    ) -> None:
+        self._gate = gate
+        self._ctx = ctx
+        self._budget = budget
+        self._bulkhead = bulkhead
+        self._pool = pool
+        self._share = share
+        self._fork: Context | None = None
+        self._timer: Timer | None = None
+
+    async def run(self, around: Lived, work: Work) -> object:
+        """Run `around`, and leave no fork and no coroutine behind."""
+        try:
+            return await around(self, work)
+        finally:
+            work.close()  # if it was never started
+            self._close()
+
+    def turn(self, deadline: bool = True) -> None:
+        if self._open_block():
+            return
+        self.rest()
+        ctx = fork(self._gate, self._ctx, self._ctx.operation, self._ctx.plugin)
+        ctx.depth_left = self._ctx.depth_left
+        narrow(ctx, self._budget)
+        ctx.purse.owner = self._ctx
+        self._fork = ctx
+        current.set(ctx)
+        if not deadline:
+            ctx.deadline_at = NEVER
+            return
+        late = deadline_error(ctx, ctx.deadline_at - ctx.started_at)
+        self._timer = self._gate.clock.call_at(ctx.deadline_at, partial(end, self._ctx, late))
+        self._bulkhead.free -= 1
+        if self._bulkhead.free < 0:
+            raise self._bulkhead.refuse()
+
+    def rest(self) -> None:
+        if not self._open_block():
+            self._close()
+
+    def end(self, error: RingfenceError) -> None:
+        end(self._ctx, error)
+
+    def thread(self, function: Callable[..., T], *args: object) -> Awaitable[T]:
+        return self._pool.run(self._share(), function, args)  # type: ignore[return-value]
+
+    def _open_block(self) -> bool:
+        """Whether a block of a tool is open, such as a transaction, and the message goes on."""
+        return self._fork is not None and current.get() is not self._fork
+
+    def _close(self) -> None:
+        if self._fork is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._bulkhead.free += 1
+        self._fork.purse.owner = None
+        close(self._gate, self._fork)
+        self._fork = None
+        current.set(self._ctx)
