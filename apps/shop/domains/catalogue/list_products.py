@@ -12,9 +12,9 @@ from ringfence.tools.http import get
 
 class ProductFilter(Struct):
     search: Annotated[str, Meta(max_length=100)] = ""
-    max_price_cents: Annotated[int, Meta(gt=0)] | None = None
+    max_price_cents: Annotated[int, Meta(gt=0, le=10_000_000)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
-    offset: Annotated[int, Meta(ge=0)] = 0
+    offset: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
 
 class ListProducts(Plugin):

@@ -1,13 +1,14 @@
 """What the orders' features share: how an order reads, and how its absence is told."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ringfence import NotFound
 
 Status = Literal["pending", "placed", "cancelled"]
+OrderNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]  # as many as the database can count
 
 
 class OrderLine(Struct):

@@ -6,7 +6,7 @@ cancelled, then its stock is released, and releasing twice releases once.
 
 from typing import Protocol
 
-from domains.orders._orders import NoSuchOrder, Order
+from domains.orders._orders import NoSuchOrder, Order, OrderNumber
 from ringfence import Plugin, requires
 from ringfence.tools.db import Database
 from ringfence.tools.http import post
@@ -22,7 +22,7 @@ class CancelOrder(Plugin):
     release: ReleaseStock
 
     @post("/orders/{order_id}/cancel")
-    async def cancel(self, order_id: int) -> Order:
+    async def cancel(self, order_id: OrderNumber) -> Order:
         order = await self.db.fetch_one(
             "UPDATE orders SET status = 'cancelled' WHERE id = $1 RETURNING *", order_id, into=Order
         )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from domains.orders._orders import Order, Status
+from domains.orders._orders import Order, OrderNumber, Status
 from ringfence import Plugin
 from ringfence.tools.db import Database
 from ringfence.tools.http import get
@@ -12,7 +12,7 @@ from ringfence.tools.http import get
 
 class OrderFilter(Struct):
     status: Status | None = None
-    before: int | None = None  # the smallest number of the page before
+    before: OrderNumber | None = None  # the smallest number of the page before
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from domains.orders._orders import NoSuchOrder, Order, OrderLine, Status
+from domains.orders._orders import NoSuchOrder, Order, OrderLine, OrderNumber, Status
 from ringfence import Plugin
 from ringfence.tools.db import Database
 from ringfence.tools.http import get
@@ -26,7 +26,7 @@ class ShowOrder(Plugin):
     db: Database
 
     @get("/orders/{order_id}")
-    async def show(self, order_id: int) -> OrderInFull:
+    async def show(self, order_id: OrderNumber) -> OrderInFull:
         order = await self.db.fetch_one("SELECT * FROM orders WHERE id = $1", order_id, into=Order)
         if order is None:
             raise NoSuchOrder(order_id)
