@@ -7,7 +7,6 @@ it can be in has an end, kept by `check` once a second.
 
 import asyncio
 import math
-import re
 from asyncio import Transport
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -22,9 +21,21 @@ from uvicorn.server import ServerState
 
 from ringfence.tools.http.connections import SWEEP_S, Connections
 from ringfence.tools.http.exchange import Exchange, Serve
-from ringfence.tools.http.hosts import Allowed, well_formed
+from ringfence.tools.http.head import (
+    NOTED,
+    announces_body,
+    believe,
+    check_framing,
+    malformed,
+    misdirected,
+    note,
+    origin_form,
+    slow,
+    too_large,
+)
+from ringfence.tools.http.hosts import Allowed
 from ringfence.tools.http.problem import Refused
-from ringfence.tools.http.proxies import Proxies, scheme, traced
+from ringfence.tools.http.proxies import Proxies
 from ringfence.tools.http.wire import Headers, Scope
 
 # Source: Apache's mod_reqtimeout, `body=20,MinRate=500`: each so many bytes give a second more.
@@ -38,9 +49,6 @@ CHUNK_BYTES_PER_BYTE = 16
 # Requests that may wait behind one that is being answered.
 PIPELINED = 64
 
-# What is answered wrongly if it is there twice.
-_SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
-_NOTED = _SINGLE | {b"upgrade", b"traceparent", b"x-forwarded-for", b"x-forwarded-proto"}
 # Method, version and line ends.
 _REQUEST_LINE_BYTES = 64
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
@@ -176,12 +184,12 @@ class Connection(HttpToolsProtocol):
         elif self._reading is Reading.HEAD:
             self._since += passed_s if self.flow.read_paused else 0
             if since_s > bounds.header_timeout_s:
-                self._refuse(_slow("the head of the request"))
+                self._refuse(slow("the head of the request"))
         elif self._reading is Reading.BODY:
             self._excused_s += passed_s if self.flow.read_paused else 0
             earned_s = self._excused_s + self._received / MIN_RATE_BYTES_PER_S
             if since_s > bounds.body_timeout_s + earned_s:
-                self._refuse(_slow("the body of the request"))
+                self._refuse(slow("the body of the request"))
         elif self.exchange is None:
             if since_s > bounds.header_timeout_s:
                 self.transport.close()
@@ -222,23 +230,23 @@ class Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        if name in _NOTED:
-            self._note(name, value)
+        if name in NOTED:
+            note(self._noted, name, value)
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         headers, noted = self.headers, self._noted
         self._limit(headers)
         version = self.parser.get_http_version()
+        if version == "1.1" and b"host" not in noted:
+            raise malformed("expected a header Host")
         scope = self._scope(version, headers)
-        if (host := noted.get(b"host")) is None:
-            if version == "1.1":
-                raise malformed("expected a header Host")
-        elif not self.shared.hosts.permits(host):
-            raise _misdirected(host)
-        if len(noted) > 1 or version != "1.1":
-            _check_framing(version, noted)
-            self._believe(scope, noted)
+        host = noted.get(b"host")
+        if host is not None and not self.shared.hosts.permits(host):
+            raise misdirected(host)
+        if len(noted) > 1 or version != "1.1" or self.trusted:
+            check_framing(version, noted)
+            believe(scope, noted, self.shared.proxies if self.trusted else None)
             if b"upgrade" in noted and self._is_handshake(scope, noted):
                 self._handshake = scope
                 return
@@ -291,14 +299,6 @@ class Connection(HttpToolsProtocol):
 
     # ---- a request
 
-    def _note(self, name: bytes, value: bytes) -> None:
-        noted = self._noted
-        if name in noted:
-            if name in _SINGLE:
-                raise malformed("a header that may be there once is there twice")
-            value = b"" if name == b"traceparent" else noted[name] + b"," + value
-        noted[name] = value
-
     def _limit(self, headers: Headers) -> None:
         """Refuse a head that is too large; from here on, headers are those after a body."""
         bounds = self.open.bounds
@@ -307,13 +307,15 @@ class Connection(HttpToolsProtocol):
         if self._spread or self._segment > bounds.max_header_bytes:
             size = sum(len(name) + len(value) + 4 for name, value in headers)
             if size > bounds.max_header_bytes:
-                raise _too_large(bounds.max_header_bytes)
+                raise too_large(bounds.max_header_bytes)
         self.headers = []
 
     def _scope(self, version: str, headers: Headers) -> Scope:
         url = self.url
         if not url.startswith(b"/"):
-            url = self._origin_form(url, headers)
+            url = origin_form(url, self.parser.get_method(), headers, self._noted)
+        elif b"#" in url:
+            raise malformed("expected a target without a fragment")
         raw_path, _, query = url.partition(b"?")
         path = raw_path.decode("ascii")
         scope = {
@@ -331,39 +333,6 @@ class Connection(HttpToolsProtocol):
             "headers": headers,
         }
         return cast("Scope", scope)
-
-    def _origin_form(self, url: bytes, headers: Headers) -> bytes:
-        """Return path and query of a target that does not begin with them; its authority is the
-        Host. Source: RFC 9112, 3.2.2."""
-        method = self.parser.get_method()
-        if method == b"CONNECT":
-            raise Refused(405, "method_not_allowed", "nothing tunnels", headers=((b"allow", b""),))
-        if url == b"*" and method == b"OPTIONS":
-            return url
-        parsed = httptools.parse_url(url)
-        if parsed.schema not in (b"http", b"https") or not parsed.host or parsed.userinfo:
-            raise malformed("expected a target that begins with a slash")
-        _, _, authority = url.partition(b"://")
-        host = re.split(rb"[/?#]", authority, maxsplit=1)[0]
-        headers[:] = [header for header in headers if header[0] != b"host"]
-        headers.append((b"host", host))
-        if b"host" in self._noted:
-            self._noted[b"host"] = host
-        rest = authority[len(host) :].partition(b"#")[0]
-        return rest if rest.startswith(b"/") else b"/" + rest
-
-    def _believe(self, scope: Scope, noted: Mapping[bytes, bytes]) -> None:
-        """Say in the scope what is known of where the request comes from."""
-        known = cast("dict[str, object]", scope)
-        if traceparent := noted.get(b"traceparent"):
-            inbound = traced(traceparent, self.trusted)
-            if inbound is not None:
-                known["inbound"] = inbound
-        if self.trusted:
-            client = self.shared.proxies.client(noted.get(b"x-forwarded-for", b""))
-            if client is not None:
-                known["client"] = (client, 0)
-            known["scheme"] = scheme(noted.get(b"x-forwarded-proto", b"")) or self.scheme
 
     def _begin(self, scope: Scope, keep_alive: bool) -> None:
         """Answer a request, now or in its turn."""
@@ -407,7 +376,7 @@ class Connection(HttpToolsProtocol):
             if begun == 0 or (begun == 1 and before is Reading.BETWEEN):
                 self._fed += self._segment
             if self._fed > most + len(self.url) + _REQUEST_LINE_BYTES:
-                self._refuse(_too_large(most))
+                self._refuse(too_large(most))
         elif begun == 0 and b"transfer-encoding" in self._noted:
             self._fed += self._segment
             if self._fed > most + self._received * (1 + CHUNK_BYTES_PER_BYTE):
@@ -419,7 +388,7 @@ class Connection(HttpToolsProtocol):
         if self.shared.upgrade is None or not asked or not self.parser.should_upgrade():
             return False
         busy = self.exchange is not None and not self.exchange.complete
-        if busy or b"transfer-encoding" in noted or noted.get(b"content-length", b"0") != b"0":
+        if busy or b"transfer-encoding" in noted or announces_body(scope["headers"]):
             raise malformed("expected a handshake by itself and without a body")
         return True
 
@@ -507,33 +476,3 @@ class Connection(HttpToolsProtocol):
     def _cut_off(self, code: str) -> None:
         self.open.refusals.note(code, 0, self.peer)
         self.transport.abort()
-
-
-def malformed(detail: str = "") -> Refused:
-    """Return the refusal of what is not HTTP as it should be."""
-    return Refused(400, "malformed", detail)
-
-
-def _slow(part: str) -> Refused:
-    return Refused(408, "too_slow", f"{part} took too long")
-
-
-def _too_large(limit_bytes: int) -> Refused:
-    return Refused(431, "headers_too_large", f"the headers exceed {limit_bytes} bytes")
-
-
-def _misdirected(host: bytes) -> Refused:
-    if not well_formed(host):
-        return malformed("expected a name or an address in the header Host")
-    return Refused(421, "host_not_served", "add the host to allowed_hosts in [tools.http]")
-
-
-def _check_framing(version: str, noted: Mapping[bytes, bytes]) -> None:
-    """Refuse what could be understood in two ways, and what is not understood."""
-    if version not in ("1.1", "1.0"):
-        raise malformed("expected HTTP/1.1 or HTTP/1.0")
-    coding = noted.get(b"transfer-encoding")
-    if coding is not None and (coding.strip().lower() != b"chunked" or version != "1.1"):
-        raise malformed("expected no transfer-encoding but chunked, in HTTP/1.1")
-    if noted.get(b"expect", b"100-continue").strip().lower() != b"100-continue":
-        raise Refused(417, "expectation_failed", "expected 100-continue")

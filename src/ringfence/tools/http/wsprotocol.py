@@ -12,8 +12,8 @@ from wsproto.events import CloseConnection, Ping, Pong
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from ringfence.tools.http.connections import SWEEP_S
+from ringfence.tools.http.head import malformed
 from ringfence.tools.http.problem import Refused, answer_to, stopping
-from ringfence.tools.http.protocol import malformed
 from ringfence.tools.http.wire import Answer, Scope
 
 if TYPE_CHECKING:
