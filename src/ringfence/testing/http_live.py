@@ -181,7 +181,8 @@ class ClientSocket:
     """The client's end of a WebSocket."""
 
     def __init__(self) -> None:
-        self._to_app: Queue[Message] = Queue(maxsize=_SENT_AHEAD)
+        self._to_app: Queue[Message] = Queue()
+        self._room = asyncio.Semaphore(_SENT_AHEAD)  # in that queue, for messages
         self._from_app: Queue[Message | None] = Queue(maxsize=1)
         self._gone = asyncio.Event()
         self._to_app.put_nowait({"type": "websocket.connect"})
@@ -195,13 +196,14 @@ class ClientSocket:
         Raises:
             WebSocketClosed: This end is closed.
         """
+        await self._room.acquire()
         if self._gone.is_set():
             raise self.closed or WebSocketClosed(1006)
         if isinstance(value, bytes):
-            await self._to_app.put({"type": "websocket.receive", "bytes": value})
+            self._to_app.put_nowait({"type": "websocket.receive", "bytes": value})
         else:
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            await self._to_app.put({"type": "websocket.receive", "text": text})
+            self._to_app.put_nowait({"type": "websocket.receive", "text": text})
 
     @overload
     async def receive(self) -> str | bytes: ...
@@ -231,7 +233,7 @@ class ClientSocket:
         """Close the connection, after what has been sent."""
         if not self._gone.is_set():
             closing: Message = {"type": "websocket.disconnect", "code": code, "reason": reason}
-            await self._to_app.put(closing)
+            self._to_app.put_nowait(closing)
             self.leave()
 
     async def abort(self) -> None:
@@ -253,10 +255,15 @@ class ClientSocket:
 
     async def run(self, app: App, scope: Scope) -> None:
         try:
-            await app(scope, self._to_app.get, self._deliver)
+            await app(scope, self._take, self._deliver)
         finally:
             if not self._gone.is_set():
                 await self._from_app.put(None)
+
+    async def _take(self) -> Message:
+        message = await self._to_app.get()
+        self._room.release()
+        return message
 
     async def _deliver(self, message: Message) -> None:
         if self._gone.is_set():

@@ -12,7 +12,7 @@ What a socket needs of the connection behind it is `Line`; `conversation.py` has
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar, overload
 
-from msgspec import DecodeError, ValidationError, json
+from msgspec import DecodeError, json
 
 from ringfence.errors import Fault, Invalid, RingfenceError
 from ringfence.kernel.ports import faults
@@ -198,10 +198,16 @@ class Messages(Generic[T]):
 def _read(message: str | bytes, into: type[T]) -> T:
     try:
         return json.decode(message, type=into)
-    except ValidationError as error:
-        found = faults(json.decode(message), into) or [Fault("$", str(error))]
-    except (DecodeError, UnicodeDecodeError) as error:
-        found = [Fault("$", f"it is not JSON: {error}")]
-    except RecursionError:
-        found = [Fault("$", "it is nested too deeply")]
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        found = _faults(message, into) or [Fault("$", str(error))]
     raise Invalid("the message does not fit", faults=found)
+
+
+def _faults(message: str | bytes, into: type[object]) -> Sequence[Fault]:
+    try:
+        value: object = json.decode(message)
+    except RecursionError:
+        return [Fault("$", "it is nested too deeply")]
+    except (DecodeError, UnicodeDecodeError) as error:
+        return [Fault("$", f"it is not JSON: {error}")]
+    return faults(value, into)
