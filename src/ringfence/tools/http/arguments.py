@@ -374,8 +374,7 @@ def refusal(arguments: Sequence[Argument], parts: Parts, error: BaseException) -
         found += argument.faults(parts)
     found = found or [Fault("$", str(error))]
     if len(found) > MOST_FAULTS:
-        more = len(found) - MOST_FAULTS
-        found = [*found[:MOST_FAULTS], Fault("$", f"and {more} more")]
+        found[MOST_FAULTS:] = [Fault("$", f"and more; the first {MOST_FAULTS} faults are listed")]
     return Refused(422, "invalid", "the request does not fit", errors=found)
 
 

@@ -88,6 +88,12 @@ async def _parse_multipart(headers: Headers, first: bytes, pieces: Pieces, limit
     from starlette.datastructures import Headers as FormHeaders
     from starlette.formparsers import MultiPartException, MultiPartParser
 
+    complete = False
+
+    def end() -> None:
+        nonlocal complete
+        complete = True
+
     async def watched() -> Pieces:
         text_bytes, seen = 0, 0
         yield first
@@ -98,6 +104,8 @@ async def _parse_multipart(headers: Headers, first: bytes, pieces: Pieces, limit
             if text_bytes > TEXT_BYTES:
                 raise too_long(TEXT_BYTES)
             yield piece
+        if not complete:  # raised in here, it lets the parser close what it has begun
+            raise Refused(400, "malformed_form", "the form breaks off before its last boundary")
 
     parser = MultiPartParser(
         FormHeaders(raw=[(b"content-type", _content_type(headers))]),
@@ -107,6 +115,7 @@ async def _parse_multipart(headers: Headers, first: bytes, pieces: Pieces, limit
         max_part_size=TEXT_BYTES,
     )
     parser.spool_max_size = SPOOL_BYTES
+    parser.on_end = end  # type: ignore[method-assign]
     # It warns of every malformed form, of which strangers may send many.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     try:
