@@ -106,11 +106,13 @@ class Guest:
         try:
             await self._app(self._below(scope), talk.receive, talk.send)
         except FAILURES:
-            if talk.last != "websocket.disconnect":  # whoever talks to nobody may say so
+            if not talk.is_over:
                 logger.exception("mount %s: %s failed", self._prefix or "/", self._named)
         else:
             if talk.last == "":
                 logger.error("mount %s: %s gave no answer", self._prefix or "/", self._named)
+        if talk.is_over:
+            return
         if talk.last == "":
             await refuse(Refused(500, "internal").answer(), scope, send)
         elif talk.last == "websocket.accept":
@@ -149,17 +151,21 @@ class _Talk:
         self._receive = receive
         self._send = send
         self.last = ""
+        self.is_over = False  # the client has gone
 
     async def receive(self) -> Message:
         message = await self._receive()
-        if message["type"] == "websocket.disconnect":
-            self.last = message["type"]
+        self.is_over = self.is_over or message["type"] == "websocket.disconnect"
         return message
 
     async def send(self, message: Message) -> None:
         if message["type"] != "websocket.send":
             self.last = message["type"]
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError:  # how a server says so
+            self.is_over = True
+            raise
 
 
 class _Life:
