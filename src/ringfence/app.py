@@ -36,7 +36,6 @@ from ringfence.kernel.proxy import ToolState
 from ringfence.kernel.registry import Registry
 from ringfence.kernel.threads import Pool
 from ringfence.kernel.views import View, bind_named
-from ringfence.kernel.waiting import serve as serve_job
 from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
@@ -135,7 +134,7 @@ class Wires:
         self.clock_driver = self.tools.driver("clock", self._env("clock", cast(Clock, None)))
         grant = Grant(plugin="kernel", domain="", instance="clock")
         self.clock = cast(Clock, self.clock_driver.handle(grant))
-        self.pool = Pool(config.kernel.threads, serve_job)
+        self.pool = Pool(config.kernel.threads)
         fused = config.kernel.call_path == "fused"
         self.gate = Gate(
             clock=self.clock,

@@ -10,7 +10,7 @@ import pytest
 
 from ringfence.errors import Overloaded
 from ringfence.kernel.threads import Pool, Share
-from ringfence.kernel.waiting import serve, wait
+from ringfence.kernel.waiting import wait
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +57,7 @@ async def pool(latch: Latch) -> AsyncIterator[Make]:
     made: list[Pool] = []
 
     def make(size: int) -> Pool:
-        made.append(Pool(size, serve))
+        made.append(Pool(size))
         return made[-1]
 
     yield make

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ringfence.errors import DeadlineExceeded, RingfenceError
 from ringfence.kernel.threads import Pool, Share
-from ringfence.kernel.waiting import serve, wait
+from ringfence.kernel.waiting import wait
 
 from .apps import feature, on_both_paths, running
 
@@ -121,7 +121,7 @@ EVERYTHING = (
 @anyio
 async def test_a_worker_waits_for_awaitables_managers_and_iterators() -> None:
     """Values, commits, rollbacks and swallowed errors are as with `await` and `async with`."""
-    assert await Pool(1, serve).run(Share("a", 1), use_everything, ()) == EVERYTHING
+    assert await Pool(1).run(Share("a", 1), use_everything, ()) == EVERYTHING
 
 
 def test_a_plain_unit_test_waits_for_the_same() -> None:
@@ -138,7 +138,7 @@ async def test_all_that_one_job_waits_for_runs_in_one_task() -> None:
         with wait(ledger) as tx:
             wait(tx.write("one"))
 
-    await Pool(1, serve).run(Share("a", 1), work, ())
+    await Pool(1).run(Share("a", 1), work, ())
     assert len(ledger.tasks) == 1
 
 
@@ -151,7 +151,7 @@ async def test_what_a_wait_is_for_sees_the_callers_context() -> None:
     async def ask() -> str:
         return who.get()
 
-    assert await Pool(1, serve).run(Share("a", 1), lambda: wait(ask()), ()) == "anna"
+    assert await Pool(1).run(Share("a", 1), lambda: wait(ask()), ()) == "anna"
 
 
 @anyio
@@ -167,7 +167,7 @@ async def test_a_failed_wait_raises_where_it_was_asked_and_the_job_goes_on() -> 
             wait(fail())
         return caught.value, wait(plus(1))
 
-    assert await Pool(1, serve).run(Share("a", 1), work, ()) == (raised, 2)
+    assert await Pool(1).run(Share("a", 1), work, ()) == (raised, 2)
 
 
 @anyio
@@ -198,7 +198,7 @@ def test_nested_calls_never_starve_the_pool(
     tree: Tree, workers: int, shares: int, together: bool
 ) -> None:
     """Any tree of `def` and `async def` calls ends, however small the pool, in order or at once."""
-    threads = Pool(workers, serve)
+    threads = Pool(workers)
     owned = [Share(f"plugin {n}", 1) for n in range(shares)]
 
     async def call(node: Tree, depth: int = 0) -> int:
@@ -230,7 +230,7 @@ def test_nested_calls_never_starve_the_pool(
 @anyio
 async def test_a_chain_deeper_than_the_pool_ends() -> None:
     """`def` calls `def` calls `def`, twenty deep, on one thread of one share."""
-    threads, share = Pool(1, serve), Share("a", 1)
+    threads, share = Pool(1), Share("a", 1)
 
     def work(depth: int) -> int:
         if not depth:

@@ -12,7 +12,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import Context as Variables
 from contextvars import ContextVar, copy_context
@@ -21,7 +21,7 @@ from queue import SimpleQueue
 
 from msgspec import Struct
 
-from ringfence.errors import DeadlineExceeded, Overloaded
+from ringfence.errors import Overloaded
 
 BUSY_TICK_S = 0.001  # while jobs are queued: how soon a second worker joins a first that is stuck
 CALM_TICK_S = 0.02  # while jobs only run: how often the loop gives up the interpreter's lock
@@ -48,7 +48,6 @@ class Share:
     jobs: "deque[Job]" = field(default_factory=lambda: deque["Job"]())
     turns: int = 0
     finished: int = 0  # since the last tick
-    ramp: int = 1
 
     def refuse(self) -> Overloaded:
         return Overloaded(
@@ -96,20 +95,6 @@ class Job(Struct, eq=False, gc=False):
     notes: tuple[str, ...] = ()  # what its cancellation has to say, such as `committed`
 
 
-class Ask(Struct, frozen=True, eq=False):
-    """A job's request to the event loop, made by `wait`."""
-
-    job: Job
-    request: Request
-
-
-class TurnOver(Struct, frozen=True, eq=False):
-    """A worker has found no more jobs in a share."""
-
-    share: Share
-
-
-Mail = Job | Ask | TurnOver
 # On the loop: the job whose `wait` has caused what runs now.
 waiting_job: ContextVar[Job | None] = ContextVar("ringfence.waiting_job", default=None)
 
@@ -131,21 +116,18 @@ class Pool:
 
     loop: asyncio.AbstractEventLoop  # of whoever ran a job last: an application has one
 
-    def __init__(self, size: int, serve: Callable[[Job], Coroutine[object, None, None]]) -> None:
+    def __init__(self, size: int) -> None:
         self.size = size
         self.written_off = 0
-        self._serve = serve
         self._lock = threading.Lock()  # guards the next two, and `written_off` of jobs
         self._live = 0
         self._idle = 0
-        self._outstanding = 0
-        self._active: dict[Share, None] = {}  # those with a turn, in the order they came
+        self._active: set[Share] = set()  # those with a turn
         self._ready: deque[Share] = deque()
         self._tokens: SimpleQueue[bool] = SimpleQueue()
-        self._mail: deque[Mail] = deque()
+        self._mail: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
         self._signalled = False
         self._ticking = False
-        self._threads: list[threading.Thread] = []
 
     async def run(
         self, share: Share, function: Callable[..., object], args: tuple[object, ...]
@@ -163,10 +145,6 @@ class Pool:
             host.inbox.put(job)
         else:
             self._enqueue(job, share)
-        self._outstanding += 1
-        if not self._ticking:
-            self._ticking = True
-            loop.call_later(BUSY_TICK_S, self._tick)
         try:
             return await job.future
         except asyncio.CancelledError as cancelled:
@@ -181,15 +159,18 @@ class Pool:
         if queued >= share.queue_limit:
             raise share.refuse()
         jobs.append(job)
-        if not queued and share.turns < share.limit:
+        if not queued:
             self._give_turns(share, 1)
 
     def _give_turns(self, share: Share, count: int) -> None:
         count = min(count, len(share.jobs), share.limit - share.turns)
         share.turns += count
-        self._active[share] = None
+        self._active.add(share)
         self._ready.extend([share] * count)
         self._rouse(count)
+        if not self._ticking:
+            self._ticking = True
+            self.loop.call_later(BUSY_TICK_S, self._tick)
 
     def _rouse(self, count: int) -> None:
         """Let so many workers look for turns: idle ones, then new ones up to the pool's size."""
@@ -201,20 +182,16 @@ class Pool:
         for _ in range(woken):
             self._tokens.put(True)
         for _ in range(made):
-            thread = threading.Thread(target=self._work, name="ringfence-handler", daemon=True)
-            self._threads = [t for t in self._threads if t.is_alive()]
-            self._threads.append(thread)
-            thread.start()
+            threading.Thread(target=self._work, name="ringfence-handler", daemon=True).start()
 
     def _tick(self) -> None:
-        if self._outstanding <= self.written_off:
+        if sum(share.turns for share in self._active) <= self.written_off:
             self._ticking = False
             return
         queued = False
-        for share in list(self._active):
-            if len(share.jobs) > share.finished:
-                share.ramp = share.ramp * 2 if not share.finished else 1
-                self._give_turns(share, share.ramp)
+        for share in self._active:
+            if len(share.jobs) > share.finished:  # more than its turns get through in a tick
+                self._give_turns(share, 1 if share.finished else share.turns)
                 queued = True
             share.finished = 0
         time.sleep(YIELD_S)
@@ -223,24 +200,19 @@ class Pool:
     # ---- on a worker's thread
 
     def _work(self) -> None:
-        while True:
-            try:
-                share = self._ready.popleft()
-            except IndexError:
-                if not self._rest():
-                    return
-                continue
-            if not self._take_turn(share):
-                return
+        while (share := self._next_turn()) is not None and self._take_turn(share):
+            pass
 
-    def _rest(self) -> bool:
-        """Sleep until woken; False when the pool has stopped."""
-        with self._lock:
-            if self._ready:
-                return True
-            self._idle += 1
-        here.job = None
-        return self._tokens.get()
+    def _next_turn(self) -> Share | None:
+        """Return the share whose turn it is, asleep until one is; None once the pool stops."""
+        while True:
+            with self._lock:
+                if self._ready:
+                    return self._ready.popleft()
+                self._idle += 1
+            here.job = None
+            if not self._tokens.get():
+                return None
 
     def _take_turn(self, share: Share) -> bool:
         """Run a share's jobs until none is left; False when this thread was written off."""
@@ -249,11 +221,11 @@ class Pool:
             try:
                 job = take()
             except IndexError:
-                self.post(TurnOver(share))
+                self.post(self._end_turn, share)
                 return True
             execute(job)
             if job.written_off:
-                self.post(TurnOver(share))
+                self.post(self._end_turn, share)
                 return False
         self._ready.append(share)  # let the others have theirs
         return True
@@ -271,67 +243,32 @@ class Pool:
         if job.cancelled:
             with self._lock:  # `_abandon` may be about to write this thread off: let it decide
                 pass
-        self._mail.append(job)
-        if not self._signalled:
-            self._signal()
+        self.post(self._finish, job)
 
-    def post(self, item: Mail) -> None:
-        """Tell the loop: a job has ended, or asks for something, or a turn is over."""
-        self._mail.append(item)
+    def post(self, act: Callable[..., None], *args: object) -> None:
+        """Have the loop call `act`, after all that was posted before; wake it once for a batch."""
+        self._mail.append((act, args))
         if not self._signalled:
-            self._signal()
-
-    def _signal(self) -> None:
-        self._signalled = True
-        with suppress(RuntimeError):  # the loop has closed: a thread left behind has ended
-            self.loop.call_soon_threadsafe(self._read_mail)
+            self._signalled = True
+            with suppress(RuntimeError):  # the loop has closed: a thread left behind has ended
+                self.loop.call_soon_threadsafe(self._read_mail)
 
     # ---- on the loop's thread again
 
     def _read_mail(self) -> None:
         self._signalled = False
         while self._mail:
-            item = self._mail.popleft()
-            if isinstance(item, Job):
-                if item.ended:
-                    self._finish(item)
-                else:
-                    self._rehouse(item)
-            elif isinstance(item, TurnOver):
-                self._end_turn(item.share)
-            else:
-                self._forward(item.job, item.request)
+            act, args = self._mail.popleft()
+            act(*args)
 
     def _end_turn(self, share: Share) -> None:
         share.turns -= 1
         if share.jobs:
             self._give_turns(share, 1)
         elif not share.turns:
-            self._active.pop(share, None)
+            self._active.discard(share)
 
-    def _forward(self, job: Job, request: Request) -> None:
-        if job.cancelled:
-            self._dismiss(job)
-            return
-        if job.requests is None:
-            job.requests = asyncio.Queue()
-            variables = job.variables.copy()
-            variables.run(waiting_job.set, job)
-            job.servant = asyncio.Task(self._serve(job), loop=self.loop, context=variables)
-            # Not in the servant itself: one that is cancelled before its first step never runs.
-            job.servant.add_done_callback(lambda _: self._served(job))
-        job.requests.put_nowait(request)
-
-    def _served(self, job: Job) -> None:
-        job.servant = None  # a task knows its job by its variables: a circle nobody would see
-        self._dismiss(job)
-
-    def _dismiss(self, job: Job) -> None:
-        """Let a job's thread wait no longer: nobody serves it any more."""
-        if job.inbox is not None:
-            job.inbox.put(Outcome(error=out_of_time(job)))
-
-    def _rehouse(self, guest: Job) -> None:
+    def rehouse(self, guest: Job) -> None:
         """Queue a guest whose host has stopped waiting."""
         guest.host = None
         try:
@@ -341,7 +278,6 @@ class Pool:
             self._finish(guest)
 
     def _finish(self, job: Job) -> None:
-        self._outstanding -= 1
         job.share.finished += 1
         if job.written_off:
             self.written_off -= 1
@@ -366,7 +302,6 @@ class Pool:
             # A worker may be taking it at this moment; then it finds it cancelled.
             with suppress(ValueError, IndexError):
                 job.share.jobs.remove(job)
-                self._outstanding -= 1
         if job.written_off:
             self.written_off += 1
             self._rouse(len(self._ready))
@@ -376,7 +311,7 @@ class Pool:
 
     async def stop(self) -> None:
         """Let the workers end. One that is busy is a daemon, and holds up nothing."""
-        for _ in self._threads:
+        for _ in range(self._live):
             self._tokens.put(False)
 
 
@@ -387,11 +322,3 @@ def _raisable(error: BaseException) -> BaseException:
     wrapped = RuntimeError(f"the handler raised {type(error).__name__}")
     wrapped.__cause__ = error
     return wrapped
-
-
-def out_of_time(job: Job) -> DeadlineExceeded:
-    """What a `def` handler gets from `wait` once its call has ended without it."""
-    return DeadlineExceeded(
-        "the call that this thread works for has ended; nothing more is done for it.",
-        subject=job.share.plugin,
-    )

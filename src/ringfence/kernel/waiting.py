@@ -13,8 +13,8 @@ from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import TypeVar, cast, overload
 
-from ringfence.errors import RingfenceError
-from ringfence.kernel.threads import Ask, Job, Manager, Outcome, Request, here, out_of_time
+from ringfence.errors import DeadlineExceeded, RingfenceError
+from ringfence.kernel.threads import Job, Manager, Outcome, Request, here, waiting_job
 
 T = TypeVar("T")
 _log = logging.getLogger("ringfence.kernel")
@@ -107,10 +107,10 @@ def _ask(request: Request) -> object:
     if _on_a_loop():
         raise _on_the_loop()
     if job.cancelled:
-        raise out_of_time(job)
+        raise _out_of_time(job)
     if job.inbox is None:
         job.inbox = SimpleQueue()
-    job.pool.post(Ask(job, request))
+    job.pool.post(_forward, job, request)
     while True:
         item = job.inbox.get()
         if isinstance(item, Outcome):
@@ -119,7 +119,7 @@ def _ask(request: Request) -> object:
             job.pool.execute(item)
             here.job = job
         else:
-            job.pool.post(item)
+            job.pool.post(job.pool.rehouse, item)
 
 
 @contextmanager
@@ -163,7 +163,44 @@ def _on_the_loop() -> RingfenceError:
     )
 
 
-async def serve(job: Job) -> None:
+# ---- on the loop's thread
+
+
+def _forward(job: Job, request: Request) -> None:
+    """Give a request to the job's servant, its first one to a new servant."""
+    if job.cancelled:
+        _dismiss(job)
+        return
+    if job.requests is None:
+        job.requests = asyncio.Queue()
+        variables = job.variables.copy()
+        variables.run(waiting_job.set, job)
+        job.servant = asyncio.Task(_serve(job), loop=job.pool.loop, context=variables)
+        # Not in the servant itself: one that is cancelled before its first step never runs.
+        job.servant.add_done_callback(lambda _: _served(job))
+    job.requests.put_nowait(request)
+
+
+def _served(job: Job) -> None:
+    job.servant = None  # a task knows its job by its variables: a circle nobody would see
+    _dismiss(job)
+
+
+def _dismiss(job: Job) -> None:
+    """Let a job's thread wait no longer: nobody serves it any more."""
+    if job.inbox is not None:
+        job.inbox.put(Outcome(error=_out_of_time(job)))
+
+
+def _out_of_time(job: Job) -> DeadlineExceeded:
+    """What a `def` handler gets from `wait` once its call has ended without it."""
+    return DeadlineExceeded(
+        "the call that this thread works for has ended; nothing more is done for it.",
+        subject=job.share.plugin,
+    )
+
+
+async def _serve(job: Job) -> None:
     """Do what a job waits for, one request after the other; close what it leaves open."""
     opened: list[Manager] = []
     assert job.requests is not None
