@@ -15,7 +15,8 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 from msgspec import Struct
@@ -28,31 +29,20 @@ class ForbiddenImport(ImportError):
     """A module reached for another feature's code."""
 
 
-class Resident(Struct, frozen=True):
-    """Where a file of the application stands: its top folder, and its domain or tool."""
-
-    territory: "Territory"
-    module: str  # `domains.orders.place_order`
-    file: str
-
-    @property
-    def area(self) -> tuple[str, str]:
-        parts = self.module.split(".")
-        return parts[0], parts[1] if len(parts) > 1 else ""
-
-
 class Territory(Struct, eq=False):
-    """One loaded application: the prefix of its module names and the files that belong to it."""
+    """One loaded application: the prefix of its module names."""
 
     root: Path
     prefix: str  # `shop@1`
     library: Library
-    residents: dict[str, Resident]  # by path, as code objects carry it
     offers: Mapping[str, Sequence[str]]  # domain → its services, for the error's next step
 
-    def admit(self, path: Path, module: str) -> None:
-        file = str(path.relative_to(self.root))
-        self.residents[str(path)] = Resident(self, module, file)
+
+class Resident(Struct, frozen=True):
+    """A module of an application: `domains.orders.place_order`."""
+
+    territory: Territory
+    module: str
 
 
 class Objection(Struct, frozen=True):
@@ -133,48 +123,41 @@ def static_findings(
     return list(found.values())
 
 
-class _Loader(importlib.abc.InspectLoader):
+class _Loader(SourceFileLoader):
     """Runs a resident's checked code under its territory's name."""
 
-    def __init__(self, path: Path, library: Library) -> None:
-        self.path = path
+    def __init__(self, fullname: str, path: str, library: Library) -> None:
+        super().__init__(fullname, path)
         self.library = library
 
-    def is_package(self, fullname: str) -> bool:
-        return self.path.name == "__init__.py"
-
-    def get_source(self, fullname: str) -> str:
-        return self.path.read_text("utf-8")
-
     def get_code(self, fullname: str) -> types.CodeType:
-        return self.library.code(self.path)
+        return self.library.code(Path(self.path))
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the modules of every loaded territory; also keeps the functions that it replaced."""
+    """Finds the modules of every loaded territory, and guards what they import."""
 
     def __init__(self) -> None:
-        self.territories: dict[str, Territory] = {}
-        self.residents: dict[str, list[Resident]] = {}
+        self.territories: dict[str, Territory] = {}  # by prefix
+        self.residents: dict[str, dict[str, Resident]] = {}  # by path, as code has it, and prefix
         self.import_statement = builtins.__import__
         self.import_module = importlib.import_module
-        self.import_function = importlib.__import__
-        self.guarded_import = _guarded_import(self)
-        self.guarded_import_module = _guarded_import_module(self)
+        self.replaced = (
+            (builtins, "__import__", builtins.__import__, self.guarded_import),
+            (importlib, "__import__", importlib.__import__, self.guarded_import),
+            (importlib, "import_module", importlib.import_module, self.guarded_import_module),
+        )
 
     def replace(self) -> None:
         """Put the guard into the place of the functions that import."""
-        builtins.__import__ = importlib.__import__ = self.guarded_import
-        importlib.import_module = self.guarded_import_module
+        for module, name, _, ours in self.replaced:
+            setattr(module, name, ours)
 
     def restore(self) -> None:
         """Undo `replace`, but for what somebody else has replaced since."""
-        if builtins.__import__ is self.guarded_import:
-            builtins.__import__ = self.import_statement
-        if importlib.__import__ is self.guarded_import:
-            importlib.__import__ = self.import_function
-        if importlib.import_module is self.guarded_import_module:
-            importlib.import_module = self.import_module
+        for module, name, plain, ours in self.replaced:
+            if getattr(module, name) is ours:
+                setattr(module, name, plain)
 
     def find_spec(
         self,
@@ -193,8 +176,9 @@ class _Finder(importlib.abc.MetaPathFinder):
         if not is_package:
             file = place.with_suffix(".py")
         if is_package or ("." in name and file.is_file()):
-            self.admit(territory, file, f"{name}.__init__" if is_package else name)
-            loader = _Loader(file, territory.library)
+            module = f"{name}.__init__" if is_package else name
+            self.residents.setdefault(str(file), {})[prefix] = Resident(territory, module)
+            loader = _Loader(fullname, str(file), territory.library)
             below = [str(place)] if is_package else None
             return importlib.util.spec_from_file_location(
                 fullname, file, loader=loader, submodule_search_locations=below
@@ -205,32 +189,25 @@ class _Finder(importlib.abc.MetaPathFinder):
         spec.submodule_search_locations = [str(place)]
         return spec
 
-    def admit(self, territory: Territory, file: Path, name: str) -> None:
-        territory.admit(file, name)
-        owners = self.residents.setdefault(str(file), [])
-        owners[:] = [r for r in owners if r.territory is not territory]
-        owners.append(territory.residents[str(file)])
+    def asker(self, frame: types.FrameType) -> tuple[Resident | None, bool]:
+        """Return whose code runs in `frame`, and whether it was loaded as a resident.
 
-    def importer(self, file: str, module: object) -> Resident | None:
-        """Return who the code in `file` is; of several loads of a file, the one called `module`."""
-        owners = self.residents.get(file)
+        Of several loads of a file its module's name picks; it may also be loaded plainly, as by a
+        unit test.
+        """
+        owners = self.residents.get(frame.f_code.co_filename)
         if not owners:
-            return None
-        for owner in owners:
-            if isinstance(module, str) and module.startswith(owner.territory.prefix + "."):
-                return owner
-        return owners[0]
+            return None, False
+        prefix = str(frame.f_globals.get("__name__")).partition(".")[0]
+        return owners.get(prefix) or next(iter(owners.values())), prefix in owners
 
     def without_prefix(self, name: str) -> str:
         """Return a module's name as its application writes it, of whichever generation it is."""
         prefix, dot, rest = name.partition(".")
         return rest if dot and prefix in self.territories else name
 
-
-def _guarded_import(finder: _Finder) -> Callable[..., types.ModuleType]:
-    plain = finder.import_statement
-
     def guarded_import(  # the signature of builtins.__import__
+        self,
         name: str,
         globals: Mapping[str, object] | None = None,
         locals: Mapping[str, object] | None = None,
@@ -238,55 +215,39 @@ def _guarded_import(finder: _Finder) -> Callable[..., types.ModuleType]:
         level: int = 0,
     ) -> types.ModuleType:
         frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
-        owners = finder.residents.get(frame.f_code.co_filename)
-        if owners is None:
-            return plain(name, globals, locals, fromlist or (), level)
-        name = finder.without_prefix(name)
-        if level == 0 and name.partition(".")[0] not in TOPS:
-            return plain(name, globals, locals, fromlist or (), level)
-        own_name = frame.f_globals.get("__name__")
-        importer = finder.importer(frame.f_code.co_filename, own_name)
-        assert importer is not None
-        package = importer.module.rpartition(".")[0]
-        target = absolute("." * level + name, package)
+        importer, at_home = self.asker(frame)
+        if importer is not None:
+            name = self.without_prefix(name)
+        if importer is None or (level == 0 and name.partition(".")[0] not in TOPS):
+            return self.import_statement(name, globals, locals, fromlist or (), level)
+        target = absolute("." * level + name, importer.module.rpartition(".")[0])
         for leaf in fromlist or ("",):
             _refuse(importer, f"{target}.{leaf}".rstrip("."), frame.f_lineno)
+        if target.startswith(".") or not at_home:
+            return self.import_statement(name, globals, locals, fromlist or (), level)
         prefix = importer.territory.prefix
-        if target.startswith(".") or not str(own_name).startswith(prefix + "."):
-            return plain(name, globals, locals, fromlist or (), level)
         if fromlist:
-            return plain(f"{prefix}.{target}", globals, locals, fromlist, 0)
-        module = finder.import_module(f"{prefix}.{target}")
-        top = sys.modules[f"{prefix}.{target.partition('.')[0]}"]
-        return top if "." in name else module
+            return self.import_statement(f"{prefix}.{target}", globals, locals, fromlist, 0)
+        module = self.import_module(f"{prefix}.{target}")
+        return sys.modules[f"{prefix}.{target.partition('.')[0]}"] if "." in name else module
 
-    return guarded_import
-
-
-def _guarded_import_module(finder: _Finder) -> Callable[..., types.ModuleType]:
-    plain = finder.import_module
-
-    def guarded_import_module(name: str, package: str | None = None) -> types.ModuleType:
+    def guarded_import_module(self, name: str, package: str | None = None) -> types.ModuleType:
         frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
-        own_name = frame.f_globals.get("__name__")
-        importer = finder.importer(frame.f_code.co_filename, own_name)
+        importer, at_home = self.asker(frame)
         if importer is None:
-            return plain(name, package)
-        prefix = importer.territory.prefix + "."
-        inside = finder.without_prefix(package or "") or importer.module.rpartition(".")[0]
-        target = absolute(finder.without_prefix(name), inside)
+            return self.import_module(name, package)
+        inside = self.without_prefix(package or "") or importer.module.rpartition(".")[0]
+        target = absolute(self.without_prefix(name), inside)
         _refuse(importer, target, frame.f_lineno)
-        if target.partition(".")[0] in TOPS and str(own_name).startswith(prefix):
-            return plain(prefix + target)
-        return plain(name, package)
-
-    return guarded_import_module
+        if at_home and target.partition(".")[0] in TOPS:
+            return self.import_module(f"{importer.territory.prefix}.{target}")
+        return self.import_module(name, package)
 
 
 def _refuse(importer: Resident, target: str, line: int) -> None:
     reason = objection(importer.module, target, importer.territory.offers)
     if reason is not None:
-        raise ForbiddenImport(f"{importer.file}:{line}: {reason}")
+        raise ForbiddenImport(f"{importer.module.replace('.', '/')}.py:{line}: {reason}")
 
 
 def install(territory: Territory) -> None:
@@ -305,11 +266,10 @@ def remove(territory: Territory) -> None:
     if finder is None:
         return
     finder.territories.pop(territory.prefix, None)
-    for file in territory.residents:
-        owners = finder.residents.get(file, [])
-        owners[:] = [r for r in owners if r.territory is not territory]
+    for file, owners in list(finder.residents.items()):
+        owners.pop(territory.prefix, None)
         if not owners:
-            finder.residents.pop(file, None)
+            del finder.residents[file]
     for name in [n for n in sys.modules if n.partition(".")[0] == territory.prefix]:
         del sys.modules[name]
     if not finder.territories:

@@ -183,7 +183,7 @@ def claim(app: str, sources: Sources, library: Library) -> guard.Territory:
     """Install the guard for a new generation of the application's modules."""
     root = sources.discovered.root
     offers = {d: sources.services_of(d) for d in sources.discovered.domains}
-    territory = guard.Territory(root, f"{app}@{next(_instances)}", library, {}, offers)
+    territory = guard.Territory(root, f"{app}@{next(_instances)}", library, offers)
     guard.install(territory)
     return territory
 
