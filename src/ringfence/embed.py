@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextvars import Context
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
@@ -58,7 +58,8 @@ class Embedded:
         self._serving: Asgi | None = None
         self._stopped = False
 
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+    # Every library has types of its own for these three, and this is called by all of them.
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request, a WebSocket, or the lifespan."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
