@@ -1,0 +1,77 @@
+"""The shop against its own OpenAPI document: whatever that allows is served, whatever it does not
+is refused, and every answer is one that it tells of."""
+
+import os
+import sys
+from asyncio import create_subprocess_exec
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import pytest
+
+from ringfence.testing import TestApplication, boot
+from ringfence.tools.http.drivers.uvicorn import Driver
+from tests.apps.shop.shops import SHOP
+
+pytestmark = pytest.mark.anyio
+HOOKS = Path(__file__).parent / "schemathesis_hooks.py"
+
+
+LISTENING = {"tools": {"http": {"driver": "uvicorn", "port": 0}}}
+LIE = """
+from msgspec import Struct
+
+from ringfence import Plugin
+from ringfence.tools.http import get
+
+
+class Stock(Struct):
+    pieces: int
+
+
+class CountStock(Plugin):
+    @get("/stock")
+    async def count(self) -> Stock:
+        return {"pieces": "many"}
+"""
+
+
+async def schemathesis(app: TestApplication, folder: Path, *options: str) -> tuple[int | None, str]:
+    """Run it in a process of its own, with all checks; return its exit code and what it said."""
+    driver = app.driver("http")
+    assert isinstance(driver, Driver)
+    process = await create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{driver.addresses[0]}/openapi.json"),
+        *("--checks=all", "--generation-deterministic", "--workers=1", *options),
+        *("--no-color", "--warnings=off"),
+        stdout=PIPE,
+        stderr=STDOUT,
+        cwd=folder,  # where it leaves what it remembers
+        env={**os.environ, "SCHEMATHESIS_HOOKS": HOOKS.stem, "PYTHONPATH": str(HOOKS.parent)},
+    )
+    said, _ = await process.communicate()
+    return process.returncode, said.decode()
+
+
+@pytest.mark.timeout(120)
+async def test_the_shop_does_what_its_document_says(tmp_path: Path) -> None:
+    """Of hundreds of requests, right and wrong, alone and in turn, none is answered otherwise."""
+    async with boot(SHOP, overrides=LISTENING) as app:
+        code, said = await schemathesis(
+            app, tmp_path, "--phases=examples,coverage,fuzzing,stateful", "--max-examples=12"
+        )
+        served = {span.operation for span in app.spans}
+    assert code == 0, said
+    assert {"orders.place_order.place", "inventory.receive_stock.receive"} <= served
+
+
+@pytest.mark.timeout(60)
+async def test_an_answer_that_the_document_does_not_tell_of_is_found(tmp_path: Path) -> None:
+    """The test above can fail."""
+    feature = tmp_path / "app" / "domains" / "inventory" / "count_stock.py"
+    feature.parent.mkdir(parents=True)
+    feature.write_text(LIE)
+    async with boot(tmp_path / "app", overrides=LISTENING) as app:
+        code, said = await schemathesis(app, tmp_path, "--phases=fuzzing", "--max-examples=1")
+    assert code == 1, said
+    assert "Response violates schema" in said
