@@ -1,16 +1,29 @@
 """What is found wrong with routes before anything starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TypedDict
 
 import pytest
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ringfence.errors import Finding
-from ringfence.kernel.ports import Facts
-from ringfence.tools.http import SPEC
+from ringfence.kernel.ports import Declaration, Facts
+from ringfence.tools.http import SPEC, BodyStream, Cookie, Form, Header, Request, UploadFile
 from ringfence.tools.http.doubles import Served, endpoint
+from ringfence.tools.http.files import File
+from ringfence.tools.http.sockets import WebSocket
+from ringfence.tools.http.streams import EventStream, Stream
+
+
+class _Named(Declaration, frozen=True):
+    """What a plugin offers to others by name, as the kernel declares it."""
+
+    kind = "service"
+
+    @property
+    def key(self) -> str:
+        return "orders.take"
 
 
 class Line(Struct):
@@ -46,6 +59,35 @@ async def anything(what: object) -> None: ...
 async def raw(what: bytes) -> None: ...
 async def mixed(what: int | str) -> None: ...
 async def holder() -> Holder | None: ...
+async def several(photo: UploadFile, order: Line) -> None: ...
+async def bytes_too(order: Line, raw: bytes) -> None: ...
+async def streamed_too(title: Form[str], body: BodyStream) -> None: ...
+async def two_forms(a: Form[Line], b: Form[Line]) -> None: ...
+async def uploaded(photo: UploadFile, line: Form[Line], note: Form[str] = "") -> None: ...
+async def in_form(line: Form[Nested]) -> None: ...
+async def by_header(line: Header[Line]) -> None: ...
+async def by_headers(n: Header[int], sid: Cookie[str] = "", r: Header[list[int]] = []) -> None: ...  # noqa: B006
+async def by_cookies(ids: Cookie[list[int]]) -> None: ...
+async def marked(order_id: Header[str]) -> None: ...
+async def live(socket: WebSocket, request: Request, q: Line) -> None: ...
+async def twice_live(one: WebSocket, two: WebSocket) -> None: ...
+async def told(socket: WebSocket) -> Line:
+    raise NotImplementedError
+
+
+async def maybe_file() -> File | None: ...
+async def streamed() -> Stream:
+    raise NotImplementedError
+
+
+async def fed() -> EventStream[Line]:
+    raise NotImplementedError
+
+
+async def fed_badly() -> EventStream[Opaque]:
+    raise NotImplementedError
+
+
 async def listed(a: list[int], q: str | None = None) -> dict[str, list[Line]] | None: ...
 
 
@@ -58,6 +100,13 @@ def test_what_is_right_is_not_found() -> None:
             endpoint("GET", "/orders/all", listed),
             endpoint("POST", "/orders", many),
             endpoint("GET", "/", plain, 202),
+            endpoint("POST", "/raw", raw),
+            endpoint("PUT", "/photo", uploaded, 201),
+            endpoint("GET", "/header", by_headers),
+            endpoint("WEBSOCKET", "/", live),
+            endpoint("GET", "/file", maybe_file),
+            endpoint("GET", "/stream", streamed, 201),
+            endpoint("GET", "/feed", fed),
         )
         == []
     )
@@ -79,6 +128,22 @@ def test_what_is_right_is_not_found() -> None:
         ("POST", "/o", anything, 200, "RF307", "object"),
         ("GET", "/o", raw, 200, "RF306", "GET has no body"),
         ("GET", "/o", mixed, 200, "RF307", "int | str"),
+        ("GET", "/o/{order_id}", marked, 200, "RF304", "marked as a header"),
+        ("POST", "/o", several, 200, "RF305", "'photo' and 'order'"),
+        ("POST", "/o", bytes_too, 200, "RF305", "'order' and 'raw'"),
+        ("POST", "/o", streamed_too, 200, "RF305", "'title' and 'body'"),
+        ("POST", "/o", two_forms, 200, "RF305", "'a' and 'b'"),
+        ("DELETE", "/o", several, 200, "RF306", "'photo' is UploadFile"),
+        ("POST", "/o", in_form, 200, "RF311", "field 'line' of form 'line'"),
+        ("GET", "/o", by_header, 200, "RF311", "header 'line' is Line"),
+        ("GET", "/o", by_cookies, 200, "RF311", "expected a scalar"),
+        ("GET", "/o", live, 200, "RF313", "GET opens none"),
+        ("WEBSOCKET", "/o", plain, 200, "RF313", "0 parameters"),
+        ("WEBSOCKET", "/o", twice_live, 200, "RF313", "2 parameters"),
+        ("WEBSOCKET", "/o", told, 200, "RF313", "reach nobody"),
+        ("GET", "/o", fed_badly, 200, "RF309", "Opaque"),
+        ("POST", "/o", maybe_file, 201, "RF310", "200, 206 or 304"),
+        ("POST", "/o", streamed, 204, "RF310", "has no body"),
         ("GET", "/health/live", plain, 200, "RF308", "answers itself"),
         ("POST", "/openapi.json", plain, 200, "RF308", "answers itself"),
         ("GET", "/o", holder, 200, "RF309", "Opaque"),
@@ -135,3 +200,35 @@ def test_all_faults_of_a_route_are_found_at_once() -> None:
 
     rules = [finding.rule for finding in found(endpoint("POST", "/{x}", bad, 500))]
     assert sorted(rules) == ["RF303", "RF305", "RF307", "RF309", "RF310"]
+
+
+@pytest.mark.parametrize(
+    "function, said",
+    [
+        (uploaded, "parameter 'photo'"),
+        (streamed, "its result is Stream"),
+        (maybe_file, "its result is File"),
+    ],
+)
+def test_a_service_that_only_http_could_call_is_found(
+    function: Callable[..., Coroutine[object, None, object]], said: str
+) -> None:
+    """Another plugin has no upload to give, and nobody to send a file to."""
+    declared = structs.replace(endpoint("POST", "/", function).declared, declaration=_Named())
+    assert SPEC.check is not None
+    (finding,) = SPEC.check(Facts([declared], {}, Path()))
+    assert (finding.rule, said in finding.message) == ("RF312", True)
+
+
+def test_a_service_may_take_what_a_route_takes_from_headers() -> None:
+    """A marked parameter is a plain value to whoever calls the service, raw bytes as well."""
+    for function in (by_headers, raw):
+        declared = structs.replace(endpoint("POST", "/", function).declared, declaration=_Named())
+        assert SPEC.check is not None
+        assert SPEC.check(Facts([declared], {}, Path())) == []
+
+
+def test_a_misfit_of_one_plugin_stays_with_it() -> None:
+    """All but a route that two claim, of whom either may be the one that is meant."""
+    rules = {f"RF3{n:02}" for n in range(1, 14)}
+    assert rules - SPEC.contained == {"RF302"}

@@ -7,6 +7,7 @@ body, on GET and DELETE the query. `plan` is total: what cannot be bound is a `M
 """
 
 from collections.abc import Sequence
+from typing import Annotated, get_args, get_origin
 
 from msgspec import Struct, structs
 
@@ -299,4 +300,6 @@ class _Binding:
 
 
 def _shown(hint: object) -> str:
+    if get_origin(hint) is Annotated:
+        return _shown(get_args(hint)[0])
     return hint.__qualname__ if isinstance(hint, type) else str(hint).replace("typing.", "")
