@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import inspect as types
 
-from ringfence.kernel.payload import adapter_of, describe, did_you_mean, members
+from ringfence.kernel.payload import adapter_of, choices, describe, did_you_mean, members
 from ringfence.kernel.ports import REQUIRED, Parameter, Signature
 
 _OBJECTS = (types.StructType, types.DataclassType, types.TypedDictType)
@@ -168,21 +168,14 @@ def _scalar_fits(source: types.Type, target: types.Type) -> bool:
         case (types.IntType(), types.FloatType()):
             return True
         case (types.LiteralType() | types.EnumType(), types.LiteralType() | types.EnumType()):
-            return _choices(source) <= _choices(target)
-        case (types.LiteralType(values=given), types.StrType()):
-            return all(isinstance(value, str) for value in given)
-        case (types.LiteralType(values=given), types.IntType()):
-            return all(isinstance(value, int) for value in given)
+            return set(choices(source) or ()) <= set(choices(target) or ())
+        case (types.LiteralType(values=given), types.StrType() | types.IntType()):
+            kind = str if isinstance(target, types.StrType) else int
+            return all(isinstance(value, kind) for value in given)
         case (types.CustomType(cls=given), types.CustomType(cls=taken)):
             return issubclass(given, taken)
         case _:
             return type(source) is type(target)
-
-
-def _choices(described: types.Type) -> set[object]:
-    if isinstance(described, types.EnumType):
-        return {member.value for member in described.cls}
-    return set(described.values) if isinstance(described, types.LiteralType) else set()
 
 
 def _differ(source: types.Type, target: types.Type, path: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from itertools import islice
 from typing import (
     Annotated,
@@ -45,6 +45,8 @@ _SEQUENCES = (list, tuple, set, frozenset, Sequence)
 _MAPPINGS = (dict, Mapping)
 MOST_FAULTS = 100  # that are looked for: whoever sent a payload decides how many there are
 _AT_ONCE = 64  # items that are read together, and one by one if they have a fault
+_SAID_OF_KEYS = (Required, NotRequired)  # in a TypedDict alone
+_OPEN = Struct.__struct_config__
 # What plain data keeps as it is, beside what JSON knows.
 _KEPT = (bytes, datetime, date, time, timedelta, Decimal, UUID)
 
@@ -96,21 +98,24 @@ class Adapter(Protocol):
 
 
 @functools.cache
+def _announced() -> Mapping[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="ringfence.payloads")}
+
+
+@functools.cache
 def _adapter(package: str) -> Adapter | None:
-    for point in entry_points(group="ringfence.payloads", name=package):
-        adapter: Adapter = point.load()
-        return adapter
-    return None
+    # What is installed is read, which takes its time, once some class may be carried.
+    known = package == "msgspec" or package in sys.stdlib_module_names
+    point = None if known else _announced().get(package)
+    return point.load() if point is not None else None
 
 
 def adapter_of(cls: object) -> Adapter | None:
     """Return what carries a class that msgspec does not know; None where nothing does."""
-    for base in reversed(cls.__mro__ if isinstance(cls, type) else ()):
-        package = base.__module__.partition(".")[0]
-        adapter = None if package in sys.stdlib_module_names else _adapter(package)
-        if adapter is not None and isinstance(cls, type) and adapter.carries(cls):
-            return adapter
-    return None
+    if not is_class(cls) or issubclass(cls, Struct):
+        return None
+    adapters = (_adapter(base.__module__.partition(".")[0]) for base in cls.__mro__[1:])
+    return next((one for one in adapters if one is not None and one.carries(cls)), None)
 
 
 def carry_in(cls: type, value: object, strict: bool = True) -> object:
@@ -180,8 +185,7 @@ def conform(
 
 def to_plain(value: object) -> object:
     """Return `value` as dicts, lists and scalars."""
-    plain: object = to_builtins(value, builtin_types=_KEPT, enc_hook=carry_out)
-    return plain
+    return cast("object", to_builtins(value, builtin_types=_KEPT, enc_hook=carry_out))
 
 
 def _plain_or_same(value: object) -> object:
@@ -334,17 +338,12 @@ def _examine_members(
         elif member.required:
             found.append(Fault(f"{path}.{member.key}", "is missing"))
     names = [member.key for member in known]
-    unknown = (key for key in value if key not in names and _forbids_unknown(shape))
+    closed = getattr(shape, "__struct_config__", _OPEN).forbid_unknown_fields
+    unknown = (key for key in value if closed and key not in names)
     found += [
         Fault(f"{path}.{key}", f"unknown field{did_you_mean(str(key), names)}")
         for key in islice(unknown, MOST_FAULTS + 1)
     ]
-
-
-def _forbids_unknown(shape: object) -> bool:
-    if not (isinstance(shape, type) and issubclass(shape, Struct)):
-        return False
-    return shape.__struct_config__.forbid_unknown_fields
 
 
 def _examine_whole(
@@ -362,15 +361,20 @@ def _examine_whole(
 
 def _expected_choice(what: str, shape: object) -> str:
     """Name the values that an Enum or a Literal has; msgspec names only the wrong one."""
-    described = describe(shape)
-    if isinstance(described, types_of.LiteralType):
-        taken = list(described.values)
-    elif isinstance(described, types_of.EnumType):
-        taken = [member.value for member in described.cls]
-    else:
+    taken = choices(describe(shape))
+    if taken is None:
         return what
     got = what.removeprefix("Invalid enum value ")
     return f"Expected one of {', '.join(map(repr, taken))}, got {got}"
+
+
+def choices(described: types_of.Type) -> Sequence[object] | None:
+    """Return the values that an Enum or a Literal takes; None for any other type."""
+    if isinstance(described, types_of.LiteralType):
+        return described.values
+    if isinstance(described, types_of.EnumType):
+        return [member.value for member in described.cls]
+    return None
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
@@ -390,10 +394,16 @@ def members(hint: object) -> list[Member] | None:
     if is_typeddict(cls):
         required: frozenset[str] = getattr(cls, "__required_keys__", frozenset())
         hints = get_type_hints(cls, include_extras=True)
-        return [Member(k, _inner(v), k in required) for k, v in hints.items()]
+        bare = {
+            k: get_args(v)[0] if get_origin(v) in _SAID_OF_KEYS else v for k, v in hints.items()
+        }
+        return [Member(key, hint, key in required) for key, hint in bare.items()]
     if dataclasses.is_dataclass(cls):
         hints = get_type_hints(cls, include_extras=True)
-        return [Member(f.name, hints[f.name], _no_default(f)) for f in dataclasses.fields(cls)]
+        return [
+            Member(f.name, hints[f.name], f.default is f.default_factory is dataclasses.MISSING)
+            for f in dataclasses.fields(cls)
+        ]
     described = describe(cls) if adapter_of(cls) is not None else None
     if isinstance(described, types_of.StructType):
         return [Member(f.encode_name, f.type, f.required) for f in described.fields]
@@ -403,16 +413,6 @@ def members(hint: object) -> list[Member] | None:
 def is_class(hint: object) -> TypeGuard[type[object]]:
     """Whether a type hint is a plain class."""
     return isinstance(hint, type)
-
-
-def _inner(hint: object) -> object:
-    """Strip what only a TypedDict's keys may say."""
-    return get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
-
-
-def _no_default(field: "dataclasses.Field[object]") -> bool:
-    missing = dataclasses.MISSING
-    return field.default is missing and field.default_factory is missing
 
 
 def _unwrap(hint: object, value: object) -> object:
@@ -428,7 +428,5 @@ def _unwrap(hint: object, value: object) -> object:
 
 def _item_hint(hint: object) -> object | None:
     args = get_args(hint)
-    if get_origin(hint) in _SEQUENCES and args and (len(args) == 1 or args[1] is Ellipsis):
-        item: object = args[0]
-        return item
-    return None
+    several = args and (len(args) == 1 or args[1] is Ellipsis)
+    return cast("object", args[0]) if several and get_origin(hint) in _SEQUENCES else None
