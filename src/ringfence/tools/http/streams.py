@@ -16,7 +16,7 @@ Encode = Callable[[object], bytes]
 _LINE_END = re.compile(r"\r\n|\r|\n")  # what an event stream takes for one, and nothing else
 
 
-class Stream(Struct, frozen=True, eq=False):
+class Stream:
     """An answer that is sent piece by piece, without ever being whole in memory.
 
         @get("/report.csv")
@@ -36,17 +36,24 @@ class Stream(Struct, frozen=True, eq=False):
         closed when the client goes away.
     """
 
-    source: AsyncIterable[bytes | str] | Iterable[bytes | str]
-    media_type: str = "application/octet-stream"
-    headers: Mapping[str, str] = {}
-    filename: str | None = None
+    __slots__ = ("filename", "headers", "media_type", "source")
 
-    def __post_init__(self) -> None:
-        if isinstance(self.source, str | bytes | bytearray):
+    def __init__(
+        self,
+        source: AsyncIterable[bytes | str] | Iterable[bytes | str],
+        media_type: str = "application/octet-stream",
+        headers: Mapping[str, str] | None = None,
+        filename: str | None = None,
+    ) -> None:
+        if isinstance(source, str | bytes | bytearray):
             raise TypeError(
                 "Stream: its source is the whole answer; expected an iterable of pieces,"
-                f" got {type(self.source).__name__}. Return the value itself, or bytes in a Reply."
+                f" got {type(source).__name__}. Return the value itself, or bytes in a Reply."
             )
+        self.source = source
+        self.media_type = media_type
+        self.headers: Mapping[str, str] = headers or {}
+        self.filename = filename
 
 
 class ServerEvent(Struct, Generic[T], frozen=True):
@@ -68,7 +75,7 @@ class ServerEvent(Struct, Generic[T], frozen=True):
                 raise ValueError(f"ServerEvent: its {name} is {text!r}; expected a single line.")
 
 
-class EventStream(Struct, Generic[T], frozen=True, eq=False):
+class EventStream(Generic[T]):
     """Server-sent events: an answer that goes on for as long as there is something to say.
 
         @get("/prices")
@@ -89,9 +96,17 @@ class EventStream(Struct, Generic[T], frozen=True, eq=False):
         complete then, and clients connect again.
     """
 
-    source: AsyncIterable[T | ServerEvent[T]] | Iterable[T | ServerEvent[T]]
-    heartbeat_s: float = 15
-    retry_s: float | None = None
+    __slots__ = ("heartbeat_s", "retry_s", "source")
+
+    def __init__(
+        self,
+        source: AsyncIterable[T | ServerEvent[T]] | Iterable[T | ServerEvent[T]],
+        heartbeat_s: float = 15,
+        retry_s: float | None = None,
+    ) -> None:
+        self.source = source
+        self.heartbeat_s = heartbeat_s
+        self.retry_s = retry_s
 
 
 def start_headers(answer: Stream | EventStream[object]) -> list[tuple[bytes, bytes]]:
