@@ -1,9 +1,10 @@
 """Run what the documents show: `python scripts/readme_snippets.py README.md docs/*.md`.
 
-A ```python block whose first line is a comment with a file name becomes that file, in a temporary
-folder of the document's own. In a ```console block each line `$ command` runs there, and the lines
-below it must be what it prints; `...` stands for anything. A command that ends with `&` keeps
-running for the rest of the document, once it has printed what is shown. Other blocks are prose.
+A ```python or ```toml block whose first line is a comment with a file name becomes that file, in a
+temporary folder of the document's own. In a ```console block each line `$ command` runs there, and
+the lines below it must be what it prints; `...` stands for anything. A command that ends with `&`
+keeps running for the rest of the document, once it has printed what is shown. Other blocks are
+prose.
 """
 
 import os
@@ -17,7 +18,7 @@ from shutil import which
 from tempfile import TemporaryDirectory
 
 PATIENCE_S = 30.0
-BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(python|toml|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# ([\w./-]+\.\w+)\n")
 # The programs of the environment that runs this come first.
 SEARCH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -60,7 +61,7 @@ def run(document: Path, folder: Path, running: list[subprocess.Popen[bytes]]) ->
     """Write one document's files and run its commands, in the order of the document."""
     for language, block in BLOCK.findall(document.read_text()):
         named = FILE_NAME.match(block)
-        if language == "python" and named:
+        if language != "console" and named:
             target = folder / named[1]
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(block)

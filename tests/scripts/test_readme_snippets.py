@@ -26,6 +26,13 @@ def test_a_named_file_is_there_for_the_commands(tmp_path: Path) -> None:
     assert main([document(tmp_path, text)]) == 0
 
 
+def test_a_configuration_is_a_file_as_well(tmp_path: Path) -> None:
+    """A toml block with a file name is written, too; one without is prose."""
+    text = "```toml\n# app/a.toml\nx = 1\n```\n```toml\ny = 2\n```\n"
+    text += "```console\n$ cat app/a.toml\n# app/a.toml\nx = 1\n$ ls\napp\n```\n"
+    assert main([document(tmp_path, text)]) == 0
+
+
 def test_another_output_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is shown and what is printed stand side by side when they differ."""
     text = GREET + "```console\n$ python lib/greet.py\ngoodbye\n```\n"
