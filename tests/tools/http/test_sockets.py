@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from ringfence.errors import Conflict, DeadlineExceeded, Invalid, Overloaded, RingfenceError
 from ringfence.testing.http import ClientSocket, HandshakeRefused
 from ringfence.tools.http.conversation import same_origin
-from ringfence.tools.http.leaving import Stopping
+from ringfence.tools.http.leaving import ClientGone, Stopping
 from ringfence.tools.http.problem import Problem
 from ringfence.tools.http.sockets import WebSocket, WebSocketClosed
 from ringfence.tools.http.wire import Scope
@@ -281,6 +281,86 @@ async def test_a_message_is_a_turn_until_it_is_answered() -> None:
         await socket.receive()
     handshake, answered, waiting = True, False, None
     assert site.turns == [handshake, answered, waiting, True, answered, waiting, True]
+
+
+async def test_a_handler_that_only_sends_ends_when_its_peer_goes_away() -> None:
+    """Also while it has nothing to send."""
+    ended: list[bool] = []
+
+    async def handler(socket: WebSocket) -> None:
+        await socket.accept()
+        try:
+            await socket.send("a")
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    site = Talking(handler)
+    async with site.client.websocket("/") as socket:
+        assert await socket.receive() == "a"
+    assert ended == [True]
+    assert isinstance(site.ended, ClientGone)
+
+
+async def test_a_message_in_hand_is_finished_though_its_peer_has_gone() -> None:
+    """Whoever places an order and leaves has placed it."""
+    release, done = asyncio.Event(), asyncio.Event()
+
+    async def handler(socket: WebSocket) -> None:
+        await socket.accept()
+        async for _ in socket:
+            await release.wait()
+            done.set()
+
+    site = Talking(handler)
+    async with site.client.websocket("/") as socket:
+        await socket.send("order")
+        await site.clock.settle()
+        await socket.abort()
+        await site.clock.settle()
+        release.set()
+    assert done.is_set()
+    assert site.ended is None
+
+
+async def test_what_comes_while_a_handler_sends_is_kept_for_it() -> None:
+    """One message, and in its order."""
+
+    async def handler(socket: WebSocket) -> None:
+        await socket.accept()
+        for _ in range(3):
+            await asyncio.sleep(0)
+            await socket.send("tick")
+        async for message in socket:
+            await socket.send(message)
+
+    async with Talking(handler).client.websocket("/") as socket:
+        for n in range(5):
+            await socket.send(f"{n}")
+        received = [await socket.receive() for _ in range(8)]
+    assert received == ["tick", "tick", "tick", "0", "1", "2", "3", "4"]
+
+
+async def test_a_receive_that_is_given_up_loses_nothing() -> None:
+    """Neither while a message is read ahead nor when it is not."""
+
+    async def handler(socket: WebSocket) -> None:
+        await socket.accept()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for _ in range(2):
+            waiting = asyncio.create_task(socket.receive())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait({waiting})
+            await socket.send("now")
+            await socket.send(await socket.receive())
+
+    async with Talking(handler).client.websocket("/") as socket:
+        for message in ("a", "b"):
+            assert await socket.receive() == "now"
+            await socket.send(message)
+            assert await socket.receive() == message
 
 
 async def test_several_tasks_may_send_at_once() -> None:

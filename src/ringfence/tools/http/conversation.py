@@ -4,14 +4,16 @@
     await endpoint.live(conversation.serve)((conversation.socket,))
     await conversation.conclude(None)   # or with what was raised
 
-Each message that comes in is a turn of its own. Invariant: whichever way the handler ends, the
-peer is told once, by an answer to the handshake or by a close code.
+Each message that comes in is a turn of its own. A handler that works on none is ended when its
+peer goes away. Invariant: whichever way the handler ends, the peer is told once, by an answer to
+the handshake or by a close code.
 """
 
 import asyncio
-from asyncio import CancelledError
+from asyncio import CancelledError, shield
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context as Variables
 from urllib.parse import urlsplit
 
 from msgspec import json
@@ -70,6 +72,7 @@ class Conversation:
         self._busy = True  # with the handshake, or with a message
         self._hand: asyncio.Task[object] | None = None  # the task that is
         self._hung_up = False
+        self._ahead: asyncio.Task[Message] | None = None  # reads while the handler does not
 
     # ---- as the tool sees it
 
@@ -77,6 +80,8 @@ class Conversation:
         """Run the handler, inside the connection's context.
 
         Raises:
+            ClientGone: The peer went away while the handler neither worked on a message nor
+                waited for one.
             Stopping: The application stops.
             Exception: What the handler raised.
         """
@@ -93,6 +98,9 @@ class Conversation:
             pass  # nobody is there any more: no failure, from whichever task it comes
         finally:
             self._hang_ups.discard(self._hang_up)
+            if self._ahead is not None:
+                self._ahead.cancel()
+                await asyncio.gather(self._ahead, return_exceptions=True)
 
     async def conclude(self, error: BaseException | None, operation: str = "") -> None:
         """Tell the peer how the handler has ended, if it does not know.
@@ -146,10 +154,10 @@ class Conversation:
             await asyncio.sleep(0)  # where it ends
         self._receiving = True
         try:
-            message = await self._receive()
+            message = await (self._receive() if self._ahead is None else shield(self._ahead))
         finally:
             self._receiving = False
-        self._busy = True
+        self._busy, self._ahead = True, None
         if message["type"] == "websocket.disconnect":
             self.closed = message.get("code", 1005)
             with suppress(Overloaded):  # what the handler has to tidy up is done all the same
@@ -201,6 +209,21 @@ class Conversation:
             self._leave()
         assert self._live is not None
         self._live.turn(deadline=False)
+        # Most handlers wait for the next message by then, and are told by it.
+        asyncio.get_running_loop().call_soon(self._read_ahead, context=Variables())
+
+    def _read_ahead(self) -> None:
+        """Read one message before it is asked for, to notice a peer that goes away."""
+        if not (self._busy or self._receiving or self._ahead) and self.closed is None:
+            self._ahead = asyncio.ensure_future(self._receive_ahead())
+
+    async def _receive_ahead(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect" and not self._receiving:
+            self.closed = message.get("code", 1005)
+            assert self._live is not None
+            self._live.end(ClientGone("the peer went away."))
+        return message
 
     async def _pass(self, message: Message) -> None:
         async with self._sending:

@@ -59,10 +59,11 @@ class WebSocket:
     """One WebSocket, in the hands of the handler that serves it.
 
     A received message has the deadline and the budget of a request, until the handler sends
-    something or waits for the next message. What it does later has a budget for each message
-    that it sends, and no deadline. What the handler raises closes the connection: an expected
-    error with 1008 and its code as the reason, anything else with 1011. In a `def` handler:
-    `wait(socket.accept())`, `for message in wait(socket)`.
+    something or waits for the next message; it is finished even if the peer goes away or the
+    application stops meanwhile. What the handler does later has a budget for each message that
+    it sends, and no deadline, and is cancelled when the peer goes away. What it raises closes
+    the connection: an expected error with 1008 and its code as the reason, anything else with
+    1011. In a `def` handler: `wait(socket.accept())`, `for message in wait(socket)`.
 
     To send to many, keep a bounded queue for each connection; whoever is too slow for the feed
     loses its oldest messages, and nobody waits for anybody:
