@@ -28,6 +28,20 @@ class Line(Struct):
     quantity: Annotated[int, Meta(gt=0)] = 1
 
 
+class Renumbered(Struct):
+    sku: str
+    number: int
+
+
+class Closed(Struct, forbid_unknown_fields=True):
+    color: str = ""
+
+
+class Bulk(Struct):
+    tags: list[str] = []
+    counts: dict[str, int] = {}
+
+
 class Frozen(Struct, frozen=True):
     sku: str
 
@@ -156,6 +170,74 @@ async def test_the_path_wins(serve: Serve) -> None:
     client = serve(endpoint("POST", "/lines/{sku}", take))
     response = await client.post("/lines/a?sku=b", json={"sku": "c"})
     assert response.json() == "a c"
+
+
+async def test_a_body_field_named_like_a_path_parameter_is_a_body_field(serve: Serve) -> None:
+    """It is read where it stands, also when it is all that differs, and changes nothing else."""
+
+    async def take(sku: str, line: Renumbered) -> object:
+        return [sku, line]
+
+    client = serve(endpoint("PUT", "/lines/{sku}", take))
+    response = await client.put("/lines/a?sku=b&_auth=admin", json={"sku": "c", "number": 1})
+    assert response.json() == ["a", {"sku": "c", "number": 1}]
+    found = faults(await client.put("/lines/a", json={"sku": 5, "number": 1}))
+    assert set(found) == {"$.sku"}
+    assert set(faults(await client.put("/lines/a", json={"number": 1, "_auth": "x"}))) == {
+        *("$.sku", "$._auth"),
+    }
+
+
+async def test_a_query_that_forbids_unknown_names_refuses_them(serve: Serve) -> None:
+    """With the name that was meant; what other parameters take is known."""
+
+    async def search(search: Closed, page: int = 1) -> object:
+        return [search, page]
+
+    client = serve(endpoint("GET", "/", search))
+    assert (await client.get("/?color=red&page=2")).json() == [{"color": "red"}, 2]
+    assert faults(await client.get("/?colour=red&pge=2")) == {
+        "query.colour": "unknown field; did you mean 'color'?",
+        "query.pge": "unknown field",
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tags": [1] * 20_000},
+        {"tags": ["x"] * 20_000 + [1]},
+        {"counts": {f"k{n}": "x" for n in range(20_000)}},
+        {f"tagz{n}": 1 for n in range(20_000)},
+    ],
+)
+async def test_a_body_of_many_faults_is_answered_with_few(serve: Serve, body: object) -> None:
+    """What is looked for is bounded, since whoever sends a body decides how much there is."""
+
+    async def take(bulk: Bulk) -> None:
+        pytest.fail("the operation ran")
+
+    response = await serve(endpoint("POST", "/", take)).post("/", json=body)
+    listed = json.decode(response.body)["errors"]
+    assert response.status == 422
+    assert len(listed) in (1, 101)
+    assert len(listed) == 1 or "and more" in listed[-1]["message"]
+
+
+async def test_a_fault_far_down_a_body_is_found_in_its_place(serve: Serve) -> None:
+    """Before and after it are thousands that fit."""
+
+    async def take(bulk: Bulk) -> None:
+        pytest.fail("the operation ran")
+
+    client = serve(endpoint("POST", "/", take))
+    tags: list[object] = ["x"] * 5_000
+    tags[4_321] = 7
+    counts: dict[str, object] = {f"k{n}": n for n in range(1_000)} | {"k700": "x"}
+    assert faults(await client.post("/", json={"tags": tags, "counts": counts})) == {
+        "$.tags[4321]": "Expected `str`, got `int`",
+        "$.counts.k700": "Expected `int`, got `str`",
+    }
 
 
 async def test_repeated_values_are_a_list(serve: Serve) -> None:

@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
-from ringfence.tools.http import BodyStream, Cookie, Header, Request, cookie, header
+from ringfence.tools.http import BodyStream, Cookie, Header, Request, cookie, cookies, header, query
 from ringfence.tools.http.conditional import IfMatch
+from ringfence.tools.http.path import Pattern, parse
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.request import BodyCutShort, BodyTooLong
+from ringfence.tools.http.routes import Table
 from ringfence.tools.http.wire import Disconnected
 from tests.tools.http.arriving import Sent, arrived, faults_of, status_of
 
@@ -309,6 +312,11 @@ def test_what_a_client_writes_is_what_the_operation_reads(
     assert read_back(take, sent) == (text, count, ratio, text, flag)
 
 
+def broken(*fragments: bytes) -> st.SearchStrategy[bytes]:
+    """Anything, and what looks as if it were meant."""
+    return st.binary() | st.lists(st.sampled_from(fragments)).map(b"".join)
+
+
 ANY_TEXT = st.text(st.characters(max_codepoint=255))
 
 
@@ -326,3 +334,39 @@ def test_no_header_is_worse_than_refused(headers: list[tuple[str, str]]) -> None
 
     with suppress(Refused):
         read_back(take, Sent(headers=headers))
+
+
+@given(
+    st.binary() | st.lists(st.sampled_from([b"a=", b"&", b"%", b"%ff", b"+", b"="])).map(b"".join)
+)
+def test_no_query_is_worse_than_refused(raw: bytes) -> None:
+    """Whatever stands after the question mark."""
+    with suppress(Refused):
+        query.parse(raw, 10)
+
+
+@given(st.dictionaries(st.text(min_size=1), st.lists(st.text(), min_size=1), max_size=9))
+def test_a_query_gives_back_what_a_client_encodes(given_: dict[str, list[str]]) -> None:
+    """Every value of every name, in order."""
+    assert query.parse(urlencode(given_, doseq=True).encode(), 1000) == given_
+
+
+@given(
+    st.binary() | st.lists(st.sampled_from([b"/", b"a", b"%", b"%2f", b"..", b"\0"])).map(b"".join)
+)
+def test_no_path_is_worse_than_refused(raw: bytes) -> None:
+    """Whatever is asked for."""
+    table: Table[str] = Table()
+    for path in ("/", "/a/{b}/c", "/a/b/{c}"):
+        pattern = parse(path)
+        assert isinstance(pattern, Pattern)
+        table.add("GET", pattern, path)
+    with suppress(Refused):
+        table.find("GET", b"/" + raw)
+
+
+@given(st.lists(ANY_TEXT))
+def test_no_cookie_is_worse_than_refused(lines: list[str]) -> None:
+    """Whatever a browser kept; a name is never empty."""
+    with suppress(Refused):
+        assert "" not in cookies.parse(lines, 10)
