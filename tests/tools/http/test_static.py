@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.testing.http import HttpClient
+from ringfence.testing.http import HandshakeRefused, HttpClient
 from ringfence.tools.http.static import Folder
 from ringfence.tools.http.wire import Receive, Scope, Send
 
@@ -79,6 +79,14 @@ async def test_files_are_only_read(site: HttpClient, method: str) -> None:
         answer = await site.request(method, path)
         assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_websocket_is_refused(site: HttpClient) -> None:
+    """There is nobody to talk to."""
+    with pytest.raises(HandshakeRefused) as refused:
+        async with site.websocket("/static/style.css"):
+            pass
+    assert refused.value.response.status == 404
 
 
 async def test_a_folder_at_the_root_and_below_a_host(public: Path) -> None:

@@ -131,17 +131,10 @@ async def refuse(answer: Answer, scope: Scope, send: Send) -> None:
     """Send an answer to a request, or in the place of a WebSocket that is not accepted."""
     if scope["type"] != "websocket":
         await answer.send_to(send)
-    elif "websocket.http.response" in (scope.get("extensions") or {}):
-        await answer.send_to(_denying(send))
-    else:
-        await send({"type": "websocket.close", "code": 1011})
+        return
+    from ringfence.tools.http.conversation import refuse_handshake
 
-
-def _denying(send: Send) -> Send:
-    async def deny(message: Message) -> None:
-        await send({**message, "type": f"websocket.{message['type']}"})
-
-    return deny
+    await refuse_handshake(scope, send, answer)
 
 
 class _Talk:

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 from msgspec import Struct
 
 from ringfence.tools.http.files import readable, send_path
+from ringfence.tools.http.guest import refuse
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.wire import Answer, Receive, Scope, Send
 
@@ -50,22 +51,22 @@ class Folder:
         self._folder = folder.resolve()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["method"] not in ("GET", "HEAD"):
-            said = f"expected GET or HEAD at this path, got {scope['method']}"
-            await (
-                Refused(405, "method_not_allowed", said, headers=(_METHODS,)).answer().send_to(send)
-            )
+        """Serve one request; a WebSocket is refused as what is not there."""
+        method = scope["method"] if scope["type"] == "http" else "GET"
+        if method not in ("GET", "HEAD"):
+            said = f"expected GET or HEAD at this path, got {method}"
+            refused = Refused(405, "method_not_allowed", said, headers=(_METHODS,))
+            await refuse(refused.answer(), scope, send)
             return
-        match await to_thread(find, self._folder, self._below(scope)):
-            case Found(path, facts):
-                await send_path(path, facts, _HEADERS, scope, receive, send)
-            case IsFolder(name):
-                own = self._prefix.decode().rpartition("/")[2]
-                await _to_slash(name or own, scope["query_string"]).send_to(send)
-            case None:
-                missing = Refused(404, "no_such_file", "there is no file at this path")
-                await missing.answer().send_to(send)
+        found = await to_thread(find, self._folder, self._below(scope))
+        if found is None or scope["type"] != "http":
+            missing = Refused(404, "no_such_file", "there is no file at this path")
+            await refuse(missing.answer(), scope, send)
+        elif isinstance(found, Found):
+            await send_path(found.path, found.facts, _HEADERS, scope, receive, send)
+        else:
+            own = self._prefix.decode().rpartition("/")[2]
+            await _to_slash(found.name or own, scope["query_string"]).send_to(send)
 
     def _below(self, scope: Scope) -> bytes:
         root = quote(scope.get("root_path", "")).encode()
