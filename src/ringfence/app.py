@@ -10,7 +10,7 @@ import importlib
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
@@ -23,7 +23,7 @@ from ringfence import config as configuration
 from ringfence.config import Config, KernelLimits
 from ringfence.errors import Finding, NotFound, Overloaded, StartRefused
 from ringfence.kernel import boot as kernel
-from ringfence.kernel import guard, loader, source
+from ringfence.kernel import loader, source
 from ringfence.kernel.bind import within
 from ringfence.kernel.call import Gate, Opener, opener
 from ringfence.kernel.context import Budget, Context, Principal
@@ -437,15 +437,11 @@ def check(root: Path) -> list[Finding]:
     wires = Wires(load(root, {}))
     library = source.library(wires.root)
     sources = loader.read_sources(loader.discover(wires.root), library)
-    territory = loader.claim(wires.name, sources, library)
-    try:
+    with ExitStack() as undo:
         limit = wires.limits.import_timeout
-        modules = loader.import_features(sources, territory, limit)
-        library.keep()
+        modules = loader.import_features(wires.name, sources, library, limit, undo)
         manifest = kernel.declare(modules, wires)
         return sorted({*kernel.findings(manifest, wires), *wires.configure(manifest).findings})
-    finally:
-        guard.remove(territory)
 
 
 def load(root: Path, overrides: Mapping[str, object]) -> Config:

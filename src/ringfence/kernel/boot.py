@@ -16,8 +16,8 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from ringfence.errors import BootError, Finding, RingfenceError, StartRefused, ToolUnavailable
-from ringfence.kernel import guard, loader, source
+from ringfence.errors import BootError, Finding, StartRefused, ToolUnavailable
+from ringfence.kernel import loader, source
 from ringfence.kernel.bind import (
     Seat,
     endpoints,
@@ -29,7 +29,7 @@ from ringfence.kernel.bind import (
 from ringfence.kernel.call import Gate
 from ringfence.kernel.context import Budget, text_of
 from ringfence.kernel.declarations import Place, read_plugin
-from ringfence.kernel.hooks import LEFT_BEHIND_S, has_hook, run_hook, within
+from ringfence.kernel.hooks import LEFT_BEHIND_S, run_hook, within
 from ringfence.kernel.manifest import (
     Manifest,
     PluginFacts,
@@ -54,15 +54,16 @@ async def start(app: "Wiring") -> "Running":
         discovered = loader.discover(app.root)  # the files of every domain
         library = source.library(app.root)
         sources = loader.read_sources(discovered, library)  # what they say, running none
-        modules = import_features(sources, library, app, undo)  # guarded, each within its deadline
+        limit = app.limits.import_timeout
+        modules = loader.import_features(app.name, sources, library, limit, undo)  # under the guard
         manifest = declare(modules, app)  # what every plugin needs and offers
         verified = check(manifest, app)  # all findings at once, or none
         equipped = await start_tools(verified, app, undo)  # what is down starts as dead
         built = build_plugins(equipped, app)  # fields filled in, constructors called
-        started = await start_plugins(built, app, undo)  # providers before their consumers
-        running = await open_ingress(started, app, undo)  # last of all, work comes in
+        running = await start_plugins(built, app, undo)  # providers before their consumers
+        await open_ingress(running, app, undo)  # last of all, work comes in
         forget_descriptions()
-        running.undo = undo.pop_all()
+        running.undo.push_async_callback(undo.pop_all().aclose)
         return running
     raise AssertionError("unreachable: the block above returns or raises")
 
@@ -123,52 +124,28 @@ class Verified(Struct, frozen=True):
     configured: Configured
 
 
-class Equipped(Struct, frozen=True):
+class Equipped(Verified, frozen=True):
     """Its tools have been started."""
 
-    verified: Verified
     drivers: Mapping[str, Driver]
     states: Mapping[str, ToolState]
 
 
-class Built(Struct, frozen=True):
+class Built(Equipped, frozen=True):
     """Its plugins exist; none has been called."""
 
-    equipped: Equipped
     seats: Sequence[Seat]
     lost: dict[str, Quarantined]
 
 
-class Started(Struct, frozen=True):
+class Running(Built, frozen=True, eq=False):
     """Those of its plugins that could have started."""
 
-    built: Built
-
-
-class Running(Struct, eq=False):
-    """Its plugins have started and its ingress is open."""
-
-    manifest: Manifest
-    seats: Sequence[Seat]
-    lost: Mapping[str, Quarantined]
-    drivers: Mapping[str, Driver]
-    states: Mapping[str, ToolState]
     undo: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def stop(self) -> None:
         """Undo every step of the start, the last one first, each within its deadline."""
         await self.undo.aclose()
-
-
-def import_features(
-    sources: loader.Sources, library: source.Library, app: Wiring, undo: AsyncExitStack
-) -> loader.Modules:
-    """Import every feature under the guard, as a new generation of the application."""
-    territory = loader.claim(app.name, sources, library)
-    undo.callback(guard.remove, territory)
-    modules = loader.import_features(sources, territory, app.limits.import_timeout)
-    library.keep()
-    return modules
 
 
 def declare(modules: loader.Modules, app: Wiring) -> Manifest:
@@ -183,15 +160,14 @@ def declare(modules: loader.Modules, app: Wiring) -> Manifest:
         for value in vars(module).values():
             if isinstance(value, type) and "__ringfence_tool__" in vars(value):
                 app.know(value)
-        written = modules.sources.by_feature[feature.id]
-        place = Place(feature.id, feature.domain, feature.file, written.lines)
+        lines = modules.sources.by_feature[feature.id].lines
+        place = Place(feature.id, feature.domain, feature.file, lines)
         facts, wrong = read_plugin(module, place, frozenset(app.request_values))
         findings += wrong
         if facts is not None and not wrong:
             plugins.append(facts)
         else:
-            lost = Quarantined(feature.id, feature.domain, feature.file, wrong[0], written.names)
-            quarantined.append(lost)
+            quarantined.append(modules.sources.lost(feature, wrong[0]))
     manifest = Manifest(app.name, plugins, quarantined, findings, ())
     return _contain(manifest, modules.sources, app)
 
@@ -210,9 +186,7 @@ def _contain(manifest: Manifest, sources: loader.Sources, app: Wiring) -> Manife
                 ambiguous.append(finding)
             else:
                 contained[finding] = None
-                names = sources.by_feature[plugin.id].names
-                gone = Quarantined(plugin.id, plugin.domain, plugin.file, finding, names)
-                lost.setdefault(plugin.id, gone)
+                lost.setdefault(plugin.id, sources.lost(plugin, finding))
     serving = [plugin for plugin in manifest.plugins if plugin.id not in lost]
     return Manifest(app.name, serving, list(lost.values()), sorted(contained), ambiguous)
 
@@ -253,18 +227,12 @@ async def start_tools(verified: Verified, app: Wiring, undo: AsyncExitStack) -> 
             raise error
         if error is not None:
             _log.error("tool %s did not start: %s", instance, error)
-            states[instance].refusal = _dead(instance)
+            said = "it did not start, and cannot be used."
+            states[instance].refusal = partial(
+                ToolUnavailable, said, subject=instance, retry_after_s=30.0
+            )
             states[instance].reason = text_of(error)
-    return Equipped(verified, drivers, states)
-
-
-def _dead(instance: str) -> Callable[[], RingfenceError]:
-    def refuse() -> RingfenceError:
-        return ToolUnavailable(
-            "it did not start, and cannot be used.", subject=instance, retry_after_s=30.0
-        )
-
-    return refuse
+    return Equipped(verified.manifest, verified.configured, drivers, states)
 
 
 async def _contained(work: Callable[[], Awaitable[object]], subject: str, timeout_s: float) -> None:
@@ -275,7 +243,7 @@ async def _contained(work: Callable[[], Awaitable[object]], subject: str, timeou
 
 def build_plugins(equipped: Equipped, app: Wiring) -> Built:
     """Fill in every plugin's fields and construct it, each within its deadline."""
-    manifest = equipped.verified.manifest
+    manifest = equipped.manifest
     for finding in manifest.findings:
         _log.warning("%s", finding)  # not earlier: by now the log is there to take it
     limits = app.limits
@@ -293,41 +261,40 @@ def build_plugins(equipped: Equipped, app: Wiring) -> Built:
     for place, result in zip(seats, made, strict=True):
         if isinstance(result, place.facts.cls):
             place.instance = result
-            _set_handlers(place, equipped, app)
+            _set_handlers(place, app)
         else:
             _quarantine(place, "its constructor", result, limits.start_timeout, lost)
-    return Built(equipped, seats, lost)
+    return Built(manifest, equipped.configured, equipped.drivers, equipped.states, seats, lost)
 
 
 def _fields(place: Seat, equipped: Equipped, app: Wiring) -> dict[str, object]:
-    verified = equipped.verified
     facts = place.facts
     filled: dict[str, object] = {}
     for need in facts.needs:
         match need:
             case ToolNeed():
-                instance = verified.configured.instances[need.tool, need.field]
+                instance = equipped.configured.instances[need.tool, need.field]
                 grant = Grant(facts.id, facts.domain, instance)
                 target = equipped.drivers[instance].handle(grant)
                 state = equipped.states[instance]
                 filled[need.field] = handle(need.contract, target, state, app.gate, facts.id)
             case SettingsNeed():
-                filled[need.field] = verified.configured.settings[need.settings]
+                filled[need.field] = equipped.configured.settings[need.settings]
             case ServiceNeed():
                 filled[need.field] = service_field(app.gate, need)
     return filled
 
 
-def _set_handlers(place: Seat, equipped: Equipped, app: Wiring) -> None:
+def _set_handlers(place: Seat, app: Wiring) -> None:
     for offer in place.facts.offers:
-        scopes: dict[str, Scope] = {}
-        for value in offer.request_values:
-            if value.type in app.request_values:
-                tool, operation = app.request_values[value.type]
-                scopes[value.parameter] = _scope(place, value.parameter, tool, operation)
-        entry = place.entries[offer.method]
+        scopes = {
+            value.parameter: _scope(place, value.parameter, *app.request_values[value.type])
+            for value in offer.request_values
+            if value.type in app.request_values
+        }
         share = None if offer.is_async else place.share
-        entry.handler = compose(offer, place.instance, scopes, app.pool, share)
+        handler = compose(offer, place.instance, scopes, app.pool, share)
+        place.entries[offer.method].handler = handler
 
 
 def _scope(place: Seat, parameter: str, tool: str, operation: str) -> Scope:
@@ -343,36 +310,31 @@ def _quarantine(
     place: Seat, step: str, error: object, timeout_s: float, lost: dict[str, Quarantined]
 ) -> None:
     facts = place.facts
-    line, said = loader.failed(error, facts.file, timeout_s)
-    finding = Finding(facts.file, line, "RF102", f"{facts.id}: {step} {said}", loader.MEND)
+    finding = loader.failure(facts, step, error, timeout_s)
     lost[facts.id] = Quarantined(facts.id, facts.domain, facts.file, finding)
     place.refuse(quarantine_refusal(facts.id))
     _log.error("%s", finding)
 
 
-async def start_plugins(built: Built, app: Wiring, undo: AsyncExitStack) -> Started:
+async def start_plugins(built: Built, app: Wiring, undo: AsyncExitStack) -> Running:
     """Run each plugin's `start`, providers first, and let its entries serve."""
-    limits = app.limits
+    limit = app.limits.start_timeout
+    lost = built.lost
     stopping: list[Seat] = []
     undo.push_async_callback(_stop_plugins, stopping, app)
     for place in built.seats:
         if place.instance is None:
             continue
-        if has_hook(place.instance, "stop"):
-            stopping.append(place)
-        error = None
-        if has_hook(place.instance, "start"):
-            error = await run_hook(
-                app.gate, app.pool, place.share, place.instance, "start", limits.start_timeout
-            )
+        stopping.append(place)
+        error = await run_hook(app.gate, app.pool, place, "start", limit)
         if error is None:
             place.refuse(None)
         else:
-            _quarantine(place, "its start", error, limits.start_timeout, built.lost)
-    if built.lost and app.strict:
-        found = sorted(q.finding for q in built.lost.values())
+            _quarantine(place, "its start", error, limit, lost)
+    if lost and app.strict:
+        found = sorted(q.finding for q in lost.values())
         raise BootError(f"{app.name} does not start: {_count(found)}", findings=found)
-    return Started(built)
+    return Running(built.manifest, built.configured, built.drivers, built.states, built.seats, lost)
 
 
 async def _stop_plugins(seats: Sequence[Seat], app: Wiring) -> None:
@@ -382,24 +344,23 @@ async def _stop_plugins(seats: Sequence[Seat], app: Wiring) -> None:
 
 async def _stop_plugin(place: Seat, app: Wiring) -> None:
     limit = app.limits.stop_timeout
-    error = await run_hook(app.gate, app.pool, place.share, place.instance, "stop", limit)
+    error = await run_hook(app.gate, app.pool, place, "stop", limit)
     if error is not None:
         _, said = loader.failed(error, place.facts.file, limit)
         _log.error("%s: its stop %s", place.facts.id, said)
 
 
-async def open_ingress(started: Started, app: Wiring, undo: AsyncExitStack) -> Running:
+async def open_ingress(running: Running, app: Wiring, undo: AsyncExitStack) -> None:
     """Hand every declared operation to the tool that serves it, and let work in."""
-    built, equipped = started.built, started.built.equipped
-    served = endpoints(built.seats, app.gate, app.budget, app.pool)
+    served = endpoints(running.seats, app.gate, app.budget, app.pool)
     absent = [
         StaticName(word, name, lost.id, lost.finding.message)
-        for lost in built.lost.values()
+        for lost in running.lost.values()
         for word, name in lost.names
         if word != "service"
     ]
     undo.push_async_callback(app.gate.end_background)
-    for instance, driver in equipped.drivers.items():
+    for instance, driver in running.drivers.items():
         if isinstance(driver, Ingress):
             driver.bind(served.get(instance, []), absent)
             undo.push_async_callback(
@@ -409,6 +370,3 @@ async def open_ingress(started: Started, app: Wiring, undo: AsyncExitStack) -> R
                 app.limits.drain_timeout + LEFT_BEHIND_S,
             )
             await driver.open()
-    return Running(
-        equipped.verified.manifest, built.seats, built.lost, equipped.drivers, equipped.states
-    )

@@ -9,33 +9,36 @@ import inspect
 from collections.abc import Awaitable, Callable
 
 from ringfence.errors import DeadlineExceeded
+from ringfence.kernel.bind import Seat
 from ringfence.kernel.call import Gate, close, failure_of, open_root
 from ringfence.kernel.context import Budget, current
 from ringfence.kernel.owned import end_owned
-from ringfence.kernel.threads import Pool, Share
+from ringfence.kernel.threads import Pool
 
 LEFT_BEHIND_S = 0.5  # what a cancelled hook gets to end
 
 
-def has_hook(instance: object, name: str) -> bool:
-    """Whether a plugin's class has that lifecycle method; a field of that name is none."""
-    return callable(inspect.getattr_static(type(instance), name, None))
-
-
 async def run_hook(
-    gate: Gate, pool: Pool, share: Share, instance: object, name: str, timeout_s: float
+    gate: Gate, pool: Pool, place: Seat, name: str, timeout_s: float
 ) -> BaseException | None:
-    """Run a plugin's lifecycle method in a root context of its own; return what it raised."""
-    hook = getattr(instance, name)
-    operation = f"{share.plugin}.{name}"
-    ctx = open_root(gate, operation, share.plugin, Budget(wall_s=timeout_s))
+    """Run a plugin's lifecycle method, if it has that one, in a root context of its own.
+
+    Returns:
+        What it raised; None where it ended well, or there is none.
+    """
+    # The class is asked: a field of that name is no hook.
+    if not callable(inspect.getattr_static(type(place.instance), name, None)):
+        return None
+    hook = getattr(place.instance, name)
+    operation = f"{place.facts.id}.{name}"
+    ctx = open_root(gate, operation, place.facts.id, Budget(wall_s=timeout_s))
 
     async def run() -> None:
         current.set(ctx)
         if inspect.iscoroutinefunction(hook):
             await hook()
         else:
-            await pool.run(share, hook, ())
+            await pool.run(place.share, hook, ())
 
     error = await within(run, operation, timeout_s)
     ctx.failure = None if error is None else failure_of(error)

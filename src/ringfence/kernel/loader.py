@@ -14,6 +14,7 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from pathlib import Path
 from traceback import walk_tb
@@ -24,14 +25,14 @@ from msgspec import Struct
 from ringfence.errors import DeadlineExceeded, Finding
 from ringfence.kernel import guard
 from ringfence.kernel.context import text_of
-from ringfence.kernel.manifest import Quarantined
+from ringfence.kernel.manifest import PluginFacts, Quarantined
 from ringfence.kernel.source import Library, Source
 
 T = TypeVar("T")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Folders of a domain that hold no features.
 _KEPT = {"migrations", "tests", "contracts", "static"}
-MEND = "mend it; until then the plugin is quarantined and the others serve"
+_MEND = "mend it; until then the plugin is quarantined and the others serve"
 _instances = itertools.count(1)
 
 
@@ -69,17 +70,15 @@ class Sources(Struct, frozen=True):
 
     discovered: Discovered
     by_feature: Mapping[str, Source]
+    offers: Mapping[str, Sequence[str]]  # domain → the services that its files declare, as written
     findings: Sequence[Finding]
     quarantined: Sequence[Quarantined]
 
-    def services_of(self, domain: str) -> list[str]:
-        """The services that a domain's files declare, as they are written."""
-        return sorted(
-            name
-            for feature in self.discovered.features
-            if feature.domain == domain and feature.id in self.by_feature
-            for word, name in self.by_feature[feature.id].names
-            if word == "service"
+    def lost(self, feature: "Feature | PluginFacts", finding: Finding) -> Quarantined:
+        """Return a feature as it is listed once it cannot serve."""
+        source = self.by_feature[feature.id]
+        return Quarantined(
+            feature.id, feature.domain, feature.file, finding, source.names, not source.error
         )
 
 
@@ -87,7 +86,6 @@ class Modules(Struct, frozen=True):
     """The imported modules, and those that could not be."""
 
     sources: Sources
-    territory: guard.Territory
     by_feature: Mapping[str, types.ModuleType]
     quarantined: Sequence[Quarantined]
 
@@ -141,22 +139,21 @@ def _acceptable(path: Path, root: Path, place: str, findings: list[Finding]) -> 
 def read_sources(discovered: Discovered, library: Library) -> Sources:
     """Read every feature's file, and the helpers beside it, without running anything."""
     by_feature = {f.id: library.read(f.path) for f in discovered.features}
-    read = Sources(discovered, by_feature, (), ())
-    offers = {domain: read.services_of(domain) for domain in discovered.domains}
+    offers = {domain: list[str]() for domain in discovered.domains}
+    for feature in discovered.features:
+        names = by_feature[feature.id].names
+        offers[feature.domain] += [name for word, name in names if word == "service"]
     findings = list(discovered.findings)
     quarantined: list[Quarantined] = []
+    sources = Sources(discovered, by_feature, offers, findings, quarantined)
     for feature in discovered.features:
-        source = by_feature[feature.id]
-        for finding in _unloadable(feature, source, offers):
+        for finding in _unloadable(feature, by_feature[feature.id], offers):
             findings.append(finding)
-            names, parsed = source.names, not source.error
-            quarantined.append(
-                Quarantined(feature.id, feature.domain, feature.file, finding, names, parsed)
-            )
+            quarantined.append(sources.lost(feature, finding))
     for path, module in _helpers(discovered):
         file = str(path.relative_to(discovered.root))
         findings += guard.static_findings(library.read(path), module, file, offers)
-    return Sources(discovered, by_feature, findings, quarantined)
+    return sources
 
 
 def _unloadable(
@@ -165,7 +162,7 @@ def _unloadable(
     if not source.error:
         return guard.static_findings(source, feature.module, feature.file, offers)
     message = f"{feature.id}: the file cannot be parsed: {source.error}"
-    return [Finding(feature.file, source.error_line, "RF102", message, MEND)]
+    return [Finding(feature.file, source.error_line, "RF102", message, _MEND)]
 
 
 def _helpers(discovered: Discovered) -> Iterator[tuple[Path, str]]:
@@ -179,33 +176,39 @@ def _helpers(discovered: Discovered) -> Iterator[tuple[Path, str]]:
                 yield path, ".".join(relative.parts)
 
 
-def claim(app: str, sources: Sources, library: Library) -> guard.Territory:
-    """Install the guard for a new generation of the application's modules."""
+def import_features(
+    app: str,
+    sources: Sources,
+    library: Library,
+    timeout_s: float,
+    undo: ExitStack | AsyncExitStack,
+) -> Modules:
+    """Import every readable feature under the guard, as a new generation of the application; each
+    within its deadline, on a thread beside the loop."""
     root = sources.discovered.root
-    offers = {d: sources.services_of(d) for d in sources.discovered.domains}
-    territory = guard.Territory(root, f"{app}@{next(_instances)}", library, offers)
+    territory = guard.Territory(root, f"{app}@{next(_instances)}", library, sources.offers)
     guard.install(territory)
-    return territory
-
-
-def import_features(sources: Sources, territory: guard.Territory, timeout_s: float) -> Modules:
-    """Import every readable feature, each within its deadline, on a thread beside the loop."""
+    undo.callback(guard.remove, territory)
     known = {q.id for q in sources.quarantined}
     wanted = [f for f in sources.discovered.features if f.id not in known]
     names = [f"{territory.prefix}.{feature.module}" for feature in wanted]
     results = run_each([partial(importlib.import_module, name) for name in names], timeout_s)
+    library.keep()
     modules: dict[str, types.ModuleType] = {}
     quarantined = list(sources.quarantined)
     for feature, result in zip(wanted, results, strict=True):
         if isinstance(result, types.ModuleType):
             modules[feature.id] = result
-            continue
-        line, said = failed(result, feature.file, timeout_s)
-        message = f"{feature.id}: its import {said}"
-        finding = Finding(feature.file, line, "RF102", message, MEND)
-        declared = sources.by_feature[feature.id].names
-        quarantined.append(Quarantined(feature.id, feature.domain, feature.file, finding, declared))
-    return Modules(sources, territory, modules, quarantined)
+        else:
+            finding = failure(feature, "its import", result, timeout_s)
+            quarantined.append(sources.lost(feature, finding))
+    return Modules(sources, modules, quarantined)
+
+
+def failure(feature: Feature | PluginFacts, step: str, error: object, timeout_s: float) -> Finding:
+    """Return the finding for a step of a plugin that failed, as `failed` tells it."""
+    line, said = failed(error, feature.file, timeout_s)
+    return Finding(feature.file, line, "RF102", f"{feature.id}: {step} {said}", _MEND)
 
 
 def failed(error: object, file: str, timeout_s: float) -> tuple[int, str]:
