@@ -435,7 +435,7 @@ def check(root: Path) -> list[Finding]:
         StartRefused: There is no application at `root`, or its configuration is wrong.
     """
     wires = Wires(load(root, {}))
-    library = source.library(wires.root)
+    library = source.Library(wires.root)
     sources = loader.read_sources(loader.discover(wires.root), library)
     with ExitStack() as undo:
         limit = wires.limits.import_timeout

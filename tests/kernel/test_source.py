@@ -20,7 +20,7 @@ def read(folder: Path, text: str | bytes) -> Library:
     folder.mkdir(exist_ok=True)
     content = text.encode() if isinstance(text, str) else text
     (folder / "it.py").write_bytes(content)
-    return Library(folder / ".ringfence" / "sources")
+    return Library(folder)
 
 
 FEATURE = feature("""
@@ -168,7 +168,13 @@ def test_every_import_into_the_application_is_found(
 
 def kept(folder: Path) -> Library:
     """Return another library over the same cache, as the next start has it."""
-    return Library(folder / ".ringfence" / "sources")
+    return Library(folder)
+
+
+def cache_of(folder: Path) -> Path:
+    """Return the one file that all is kept in."""
+    [cache] = (folder / ".ringfence").iterdir()
+    return cache
 
 
 def test_what_was_read_is_kept_for_the_next_start(tmp_path: Path) -> None:
@@ -205,7 +211,7 @@ def test_a_cache_that_cannot_be_read_is_no_cache(tmp_path: Path, content: bytes)
     library = read(tmp_path, "import lib.a\n")
     library.read(path)
     library.keep()
-    (tmp_path / ".ringfence" / "sources").write_bytes(content)
+    cache_of(tmp_path).write_bytes(content)
     assert [site.name for site in kept(tmp_path).read(path).imports] == ["lib.a"]
 
 
@@ -226,7 +232,7 @@ def test_code_that_is_damaged_in_the_cache_is_compiled_again(
     library = read(tmp_path, "x = 1\n")
     code = library.code(path)
     library.keep()
-    cache = tmp_path / ".ringfence" / "sources"
+    cache = cache_of(tmp_path)
     volumes = msgspec.msgpack.decode(cache.read_bytes())
     volumes[0]["code"] = damaged
     cache.write_bytes(msgspec.msgpack.encode(volumes))
@@ -246,7 +252,7 @@ def test_a_file_that_is_gone_is_forgotten(tmp_path: Path) -> None:
     library = kept(tmp_path)
     library.read(tmp_path / "that.py")
     library.keep()
-    volumes = msgspec.msgpack.decode((tmp_path / ".ringfence" / "sources").read_bytes())
+    volumes = msgspec.msgpack.decode(cache_of(tmp_path).read_bytes())
     assert [volume["source"]["path"] for volume in volumes] == [str(tmp_path / "that.py")]
 
 

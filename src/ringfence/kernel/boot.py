@@ -52,7 +52,7 @@ async def start(app: "Wiring") -> "Running":
     """Bring an application up, or raise BootError with everything that is wrong with it."""
     async with AsyncExitStack() as undo:
         discovered = loader.discover(app.root)  # the files of every domain
-        library = source.library(app.root)
+        library = source.Library(app.root)
         sources = loader.read_sources(discovered, library)  # what they say, running none
         limit = app.limits.import_timeout
         modules = loader.import_features(app.name, sources, library, limit, undo)  # under the guard

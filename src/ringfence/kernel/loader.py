@@ -213,7 +213,7 @@ def failure(feature: Feature | PluginFacts, step: str, error: object, timeout_s:
 
 def failed(error: object, file: str, timeout_s: float) -> tuple[int, str]:
     """Say where in `file` and how a step failed: with what `run_each` gave or a hook raised."""
-    if isinstance(error, _TimedOut | DeadlineExceeded):
+    if isinstance(error, DeadlineExceeded):
         return 1, f"has not ended within {timeout_s:g} s"
     if not isinstance(error, BaseException):
         return 1, f"gave something else: {type(error).__name__}"
@@ -225,27 +225,12 @@ def failed(error: object, file: str, timeout_s: float) -> tuple[int, str]:
     return line, f"has failed: {name}: {said}" if said else f"has failed: {name}"
 
 
-class _TimedOut(Struct, frozen=True):
-    """What stands in the place of a result that did not come."""
-
-
-def run_each(
-    steps: Sequence[Callable[[], T]], timeout_s: float
-) -> list[T | BaseException | _TimedOut]:
+def run_each(steps: Sequence[Callable[[], T]], timeout_s: float) -> list[T | BaseException]:
     """Run each step in order, off this thread, each within `timeout_s`; contain what it raises.
 
     A step that does not end is left behind on its daemon thread, and the rest goes on on another.
     """
-    results: list[T | BaseException | _TimedOut] = []
-    while len(results) < len(steps):
-        results += _run_until_stuck(steps[len(results) :], timeout_s)
-    return results
-
-
-def _run_until_stuck(
-    steps: Sequence[Callable[[], T]], timeout_s: float
-) -> list[T | BaseException | _TimedOut]:
-    results: list[T | BaseException | _TimedOut] = []
+    results: list[T | BaseException] = []
     lock = threading.Lock()  # guards the next two, and results
     began_at = time.monotonic()
     given_up = False
@@ -270,5 +255,6 @@ def _run_until_stuck(
         with lock:
             if time.monotonic() >= began_at + timeout_s and len(results) < len(steps):
                 given_up = True
-                return [*results, _TimedOut()]
+                late = DeadlineExceeded(f"it has not ended within {timeout_s:g} s.")
+                return [*results, late, *run_each(steps[len(results) + 1 :], timeout_s)]
     return results

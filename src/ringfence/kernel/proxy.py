@@ -8,6 +8,7 @@ forbids service calls inside it. Unmarked methods of a contract are the driver's
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace, TracebackType
 
 from ringfence.errors import RingfenceError
@@ -40,7 +41,8 @@ def handle(contract: type, target: object, state: ToolState, gate: Gate, plugin:
         if mark is None:
             methods[name] = method
         elif mark.yields is not None:
-            methods[name] = _yielding(method, mark.yields, name, state, gate, plugin)
+            operation = f"{state.instance}.{name}"
+            methods[name] = partial(_block, method, mark.yields, operation, state, gate, plugin)
         else:
             methods[name] = _gated(method, mark, state, gate)
     return Handle(**methods)
@@ -80,22 +82,6 @@ def _gated(
         return await method(*args, **options)
 
     return use_and_spend if spends == "queries" else use
-
-
-def _yielding(
-    method: Callable[..., AbstractAsyncContextManager[object]],
-    inner: type,
-    name: str,
-    state: ToolState,
-    gate: Gate,
-    plugin: str,
-) -> Callable[..., "Block"]:
-    operation = f"{state.instance}.{name}"
-
-    def use(*args: object, **options: object) -> Block:
-        return Block(method(*args, **options), inner, operation, state, gate, plugin)
-
-    return use
 
 
 class Block:
@@ -169,3 +155,16 @@ class Block:
                 ctx.failure = failure_of(error)
             current.set(ctx.parent)
             close(self._gate, ctx)
+
+
+def _block(
+    method: Callable[..., AbstractAsyncContextManager[object]],
+    inner: type,
+    operation: str,
+    state: ToolState,
+    gate: Gate,
+    plugin: str,
+    *args: object,
+    **options: object,
+) -> Block:
+    return Block(method(*args, **options), inner, operation, state, gate, plugin)

@@ -4,7 +4,7 @@ An entry outlives what it points to. Callers hold entries or callables made from
 plugins; `refusal` is the single thing that the call path asks before it runs a handler.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from ringfence.errors import NoSuchService, RingfenceError
@@ -47,9 +47,6 @@ class Registry:
         """Return the entry called `name`; raises NoSuchService, with the nearest name."""
         entry = self._entries.get(name)
         if entry is None:
-            hint = did_you_mean(name, self.names())
+            hint = did_you_mean(name, sorted(self._entries))
             raise NoSuchService(f"no plugin provides this service{hint}", subject=name)
         return entry
-
-    def names(self) -> Sequence[str]:
-        return sorted(self._entries)

@@ -54,12 +54,12 @@ class Library:
     """The sources of one application, from its cache where that is current.
 
     Args:
-        cache: The file that they are kept in.
+        root: Its folder; what is kept is in a file of `.ringfence/` there.
     """
 
-    def __init__(self, cache: Path) -> None:
-        self._cache = cache
-        self._known = _kept(cache)
+    def __init__(self, root: Path) -> None:
+        self._cache = root / ".ringfence" / f"sources.{_TAG}"
+        self._known = _kept(self._cache)
         self._fresh = False
 
     def read(self, path: Path) -> Source:
@@ -69,14 +69,13 @@ class Library:
     def code(self, path: Path) -> types.CodeType:
         """Return the compiled file; raises SyntaxError where it cannot be parsed."""
         volume = self._volume(path)
-        code = None if volume.source.error else _compiled(volume)
+        code = _compiled(volume)
         if code is None:  # it cannot be parsed, or its entry in the cache is damaged
             volume = self._read_anew(path, volume.source.stamp)
-            if volume.source.error:
-                place = (str(path), volume.source.error_line, None, None)
-                raise SyntaxError(volume.source.error, place)
             code = _compiled(volume)
-        assert code is not None
+        if code is None:
+            place = (str(path), volume.source.error_line, None, None)
+            raise SyntaxError(volume.source.error, place)
         return code
 
     def _volume(self, path: Path) -> Volume:
@@ -127,11 +126,6 @@ def _compiled(volume: Volume) -> types.CodeType | None:
     except (EOFError, ValueError, TypeError, msgspec.DecodeError):
         return None
     return code if isinstance(code, types.CodeType) else None
-
-
-def library(root: Path) -> Library:
-    """Return the library of the application in the folder `root`."""
-    return Library(root / ".ringfence" / f"sources.{_TAG}")
 
 
 def parse(path: Path, stamp: tuple[int, int]) -> Volume:

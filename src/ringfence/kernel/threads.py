@@ -64,11 +64,6 @@ class Outcome(Struct, frozen=True):
     value: object = None
     error: BaseException | None = None
 
-    def unwrap(self) -> object:
-        if self.error is not None:
-            raise self.error
-        return self.value
-
 
 class Job(Struct, eq=False, gc=False):
     """One run of a `def` handler. It lets go of its error when it is finished, so that no circle

@@ -30,8 +30,7 @@ def verify(manifest: Manifest, request_tools: Mapping[type, str]) -> list[Findin
     """
     services = _services(manifest)
     findings = [
-        *_foreign_names(manifest),
-        *_twice(services),
+        *_names(services),
         *_unmet_needs(manifest, services),
         *_circles(manifest, services),
         *_error_codes(manifest),
@@ -48,27 +47,20 @@ def _services(manifest: Manifest) -> dict[str, list[Declared]]:
     return found
 
 
-def _foreign_names(manifest: Manifest) -> Iterator[Finding]:
-    for declared in manifest.declared:
-        if isinstance(declared.declaration, Service):
-            name = declared.declaration.name
+def _names(services: Mapping[str, Sequence[Declared]]) -> Iterator[Finding]:
+    """Every service has one provider, in the domain that its name begins with."""
+    for name, owners in services.items():
+        owner, _, word = name.partition(".")
+        for declared in owners:
             if not _SERVICE_NAME.fullmatch(name):
                 expected = f"{declared.domain}.some_word"
                 yield _at(declared, "RF105", f"{name!r} is no service name; expected {expected}")
-            elif name.partition(".")[0] != declared.domain:
-                owner = name.partition(".")[0]
-                yield _at(
-                    declared,
-                    "RF105",
-                    f"{declared.plugin} declares {name}, which belongs to domain {owner}",
-                    f"call it {declared.domain}.{name.partition('.')[2]}, or move the feature",
-                )
-
-
-def _twice(services: Mapping[str, Sequence[Declared]]) -> Iterator[Finding]:
-    for name, owners in services.items():
+            elif owner != declared.domain:
+                message = f"{declared.plugin} declares {name}, which belongs to domain {owner}"
+                fix = f"call it {declared.domain}.{word}, or move the feature"
+                yield _at(declared, "RF105", message, fix)
+        first = owners[0]
         for second in owners[1:]:
-            first = owners[0]
             yield _at(
                 second,
                 "RF106",

@@ -101,11 +101,15 @@ def _iterate(source: AsyncIterable[T]) -> Iterator[T]:
 
 def _ask(request: Request) -> object:
     """Have the job's servant do `request`, and be useful meanwhile."""
+    if _on_a_loop():
+        raise RingfenceError(
+            "called on the event loop's thread, which it would block; expected a `def` handler's.",
+            subject="wait",
+            hint="In an `async def`, use `await`, `async with` or `async for`.",
+        )
     job = here.job
     if job is None:
         return _alone(request)
-    if _on_a_loop():
-        raise _on_the_loop()
     if job.cancelled:
         raise _out_of_time(job)
     if job.inbox is None:
@@ -114,7 +118,9 @@ def _ask(request: Request) -> object:
     while True:
         item = job.inbox.get()
         if isinstance(item, Outcome):
-            return item.unwrap()
+            if item.error is not None:
+                raise item.error
+            return item.value
         if job.waiting:
             job.pool.execute(item)
             here.job = job
@@ -137,9 +143,6 @@ def _driven() -> Generator[None]:
 
 
 def _alone(request: Request) -> object:
-    if _on_a_loop():
-        raise _on_the_loop()
-
     async def run() -> object:
         return await request([])
 
@@ -153,14 +156,6 @@ def _on_a_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _on_the_loop() -> RingfenceError:
-    return RingfenceError(
-        "called on the event loop's thread, which it would block; expected a `def` handler's.",
-        subject="wait",
-        hint="In an `async def`, use `await`, `async with` or `async for`.",
-    )
 
 
 # ---- on the loop's thread
