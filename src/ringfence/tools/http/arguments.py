@@ -5,24 +5,22 @@ fault. `faults` explains a request that was refused, and lists them all, after a
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, cast
 
-from msgspec import MsgspecError, Struct, ValidationError, convert
+from msgspec import MsgspecError, Struct, ValidationError
 from msgspec import field as default
 
 from ringfence.errors import Fault
-from ringfence.kernel.ports import REQUIRED, Parameter, carry_text_in, faults
+from ringfence.kernel.ports import REQUIRED, Parameter
 from ringfence.tools.http import body
 from ringfence.tools.http.forms import Form
 from ringfence.tools.http.kinds import Kind, QueryField
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.query import Query
+from ringfence.tools.http.texts import Named, Whole, explain_text, read_text, under
 
 # What a request is rejected for; anything else that reading it raises is a bug.
 UNREADABLE = (MsgspecError, UnicodeDecodeError, RecursionError)
 _NO_TEXT = "expected text, got a file"
-
-
 MOST_FAULTS = 100  # that an answer lists
 
 
@@ -54,46 +52,19 @@ class FromPath(Struct, frozen=True):
 
     def take(self, text: str) -> object:
         """Read it. Raises ValidationError."""
-        return _read(text, self.field, self.parameter.annotation)
+        return read_text(text, self.field, self.parameter.annotation)
 
     def read(self, parts: Parts) -> object:
         return self.take(parts.captures[self.index])
 
     def faults(self, parts: Parts) -> list[Fault]:
         text = parts.captures[self.index]
-        return _faults(text, self.field, self.parameter.annotation, f"path.{self.parameter.name}")
+        return explain_text(
+            text, self.field, self.parameter.annotation, f"path.{self.parameter.name}"
+        )
 
 
-class _Named(Struct, frozen=True):
-    """The values under a name, among `place`."""
-
-    place: ClassVar[str]
-
-    parameter: Parameter
-    field: QueryField
-
-    def take(self, given: Query) -> object:
-        """Read it. Raises ValidationError."""
-        values = given.get(self.field.name)
-        if values is None:
-            if self.parameter.default is REQUIRED:
-                raise ValidationError("is missing")
-            return self.parameter.default
-        return _read(_given(values, self.field), self.field, self.parameter.annotation)
-
-    def explain(self, given: Query) -> list[Fault]:
-        """List everything wrong with it."""
-        place = f"{self.place}.{self.field.name}"
-        values = given.get(self.field.name)
-        if values is None:
-            required = self.parameter.default is REQUIRED
-            return [Fault(place, "is missing")] if required else []
-        if self.field.kind is Kind.SCALAR and len(values) > 1:
-            return [Fault(place, f"is given {len(values)} times; expected once")]
-        return _faults(_given(values, self.field), self.field, self.parameter.annotation, place)
-
-
-class FromQuery(_Named, frozen=True):
+class FromQuery(Named, frozen=True):
     """The values under its name."""
 
     place = "query"
@@ -105,10 +76,11 @@ class FromQuery(_Named, frozen=True):
         return self.explain(parts.query)
 
 
-class FromHeader(_Named, frozen=True):
+class FromHeader(Named, frozen=True):
     """The values of the headers of its name, in lower case."""
 
     place = "header"
+    secret = True
 
     def read(self, parts: Parts) -> object:
         return self.take(parts.headers)
@@ -117,10 +89,11 @@ class FromHeader(_Named, frozen=True):
         return self.explain(parts.headers)
 
 
-class FromCookie(_Named, frozen=True):
+class FromCookie(Named, frozen=True):
     """The cookie of its name."""
 
     place = "cookie"
+    secret = True
 
     def read(self, parts: Parts) -> object:
         return self.take(self._values(parts))
@@ -133,7 +106,7 @@ class FromCookie(_Named, frozen=True):
         return {} if value is None else {self.field.name: [value]}
 
 
-class FromFormField(_Named, frozen=True):
+class FromFormField(Named, frozen=True):
     """The texts under its name in a form."""
 
     place = "form"
@@ -176,56 +149,7 @@ class FromFile(Struct, frozen=True):
         return []
 
 
-class _Whole(Struct, frozen=True):
-    """An object, a field from each name among `place`.
-
-    `known` are the names that may stand there; None: any.
-    """
-
-    place: ClassVar[str]
-
-    parameter: Parameter
-    fields: tuple[QueryField, ...]
-    known: frozenset[str] | None = None
-
-    def take(self, values: Query) -> object:
-        """Read it. Raises ValidationError."""
-        if not values and self.parameter.default is not REQUIRED:
-            return self.parameter.default
-        if self.known is not None and not self.known.issuperset(values):
-            raise ValidationError("has an unknown field")
-        given: dict[str, object] = {}
-        for field in self.fields:
-            texts = values.get(field.name)
-            if texts is not None:
-                given[field.name] = _given(texts, field)
-                _refuse_infinite(given[field.name], field)
-        return _convert(given, self.parameter.annotation)
-
-    def explain(self, values: Query, hint: object) -> list[Fault]:
-        """List everything wrong with it, read as `hint`, which refuses what is unknown."""
-        if not values and self.parameter.default is not REQUIRED:
-            return []
-        found: list[Fault] = []
-        given: dict[str, object] = {}
-        if self.known is not None:
-            given.update((name, None) for name in values if name not in self.known)
-        for field in self.fields:
-            texts = values.get(field.name, [])
-            if texts:
-                given[field.name] = texts if field.kind is Kind.REPEATED else texts[0]
-            place = f"{self.place}.{field.name}"
-            if field.kind is Kind.SCALAR and len(texts) > 1:
-                found.append(Fault(place, f"is given {len(texts)} times; expected once"))
-            elif field.finite and any(map(_infinite, texts)):
-                found.append(Fault(place, "is not a finite number"))
-        for fault in faults(given, hint, strict=False):
-            message = _named(fault.message, given.get(fault.path.removeprefix("$.")))
-            found.append(Fault(_under(self.place, fault.path), message))
-        return found
-
-
-class FromWholeQuery(_Whole, frozen=True):
+class FromWholeQuery(Whole, frozen=True):
     """An object, a field from each name of the query."""
 
     place = "query"
@@ -237,7 +161,7 @@ class FromWholeQuery(_Whole, frozen=True):
         return self.explain(parts.query, self.parameter.annotation)
 
 
-class FromForm(_Whole, frozen=True):
+class FromForm(Whole, frozen=True):
     """An object, a field from each name of a form; names that nothing takes are refused."""
 
     place = "form"
@@ -253,7 +177,7 @@ class FromForm(_Whole, frozen=True):
         values = _names(parts.form.files) | parts.form.texts
         reader = body.reader(self.parameter.annotation)
         found = self.explain(values, reader.strict)
-        found += [Fault(_under("form", f.path), f.message) for f in reader.unknown(values)]
+        found += [Fault(under("form", f.path), f.message) for f in reader.unknown(values)]
         kept = [fault for fault in found if fault.path.removeprefix("form.") not in wrong]
         return kept + [Fault(f"form.{name}", _NO_TEXT) for name in wrong]
 
@@ -386,52 +310,3 @@ def _names(files: Mapping[str, object]) -> Query:
 def _refuse_other(name: str, others: Mapping[str, object], message: str) -> None:
     if name in others:
         raise ValidationError(message)
-
-
-def _given(values: list[str], field: QueryField) -> str | list[str]:
-    if field.kind is Kind.REPEATED:
-        return values
-    if len(values) > 1:
-        raise ValidationError("is given more than once")
-    return values[0]
-
-
-def _read(given: object, field: QueryField, hint: object) -> object:
-    _refuse_infinite(given, field)
-    return _convert(given, hint)
-
-
-def _convert(given: object, hint: object) -> object:
-    # A hint is read from a signature, and `plan` knows it for a type that msgspec reads.
-    return convert(given, cast("type[object]", hint), strict=False, dec_hook=carry_text_in)
-
-
-def _refuse_infinite(given: object, field: QueryField) -> None:
-    if field.finite and any(map(_infinite, given if isinstance(given, list) else [given])):
-        raise ValidationError("is not a finite number")
-
-
-def _infinite(text: object) -> bool:
-    return str(text).strip().lstrip("+-").lower().startswith(("nan", "snan", "inf"))
-
-
-def _faults(given: object, field: QueryField, hint: object, place: str) -> list[Fault]:
-    try:
-        _refuse_infinite(given, field)
-    except ValidationError as error:
-        return [Fault(place, str(error))]
-    return [
-        Fault(_under(place, fault.path), _named(fault.message, given))
-        for fault in faults(given, hint, strict=False)
-    ]
-
-
-def _under(place: str, path: str) -> str:
-    return place + path.removeprefix("$")
-
-
-def _named(message: str, given: object) -> str:
-    """In a query everything is text: say which, where msgspec says `str`."""
-    if isinstance(given, str):
-        return message.replace("got `str`", f"got {given[:40]!r}")
-    return message

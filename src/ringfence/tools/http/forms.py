@@ -56,7 +56,7 @@ async def parse(headers: Headers, pieces: Pieces, limit: int, *, with_files: boo
     async for first in pieces:
         kind = _content_type(headers).partition(b";")[0].strip().lower()
         if kind == _MULTIPART:
-            return await _parse_multipart(headers, first, pieces, limit)
+            return await _Multipart(headers, _with(first, pieces), limit).parse()
         if kind == _URLENCODED and not with_files:
             return Form(await _parse_urlencoded(first, pieces, limit))
         expected = _MULTIPART if with_files else _MULTIPART + b" or " + _URLENCODED
@@ -84,55 +84,66 @@ async def _parse_urlencoded(first: bytes, pieces: Pieces, limit: int) -> Query:
     return query.parse(bytes(content), limit, "form")
 
 
-async def _parse_multipart(headers: Headers, first: bytes, pieces: Pieces, limit: int) -> Form:
-    from starlette.datastructures import Headers as FormHeaders
-    from starlette.formparsers import MultiPartException, MultiPartParser
+class _Multipart:
+    """One multipart form, while it comes in."""
 
-    complete = False
+    def __init__(self, headers: Headers, pieces: Pieces, limit: int) -> None:
+        from starlette.datastructures import Headers as FormHeaders
+        from starlette.formparsers import MultiPartParser
 
-    def end() -> None:
-        nonlocal complete
-        complete = True
+        self._complete = False
+        self._parser = MultiPartParser(
+            FormHeaders(raw=[(b"content-type", _content_type(headers))]),
+            self._watched(pieces),
+            max_files=limit,
+            max_fields=limit,
+            max_part_size=TEXT_BYTES,
+        )
+        self._parser.spool_max_size = SPOOL_BYTES
+        self._parser.on_end = self._end  # type: ignore[method-assign]
+        # It warns of every malformed form, of which strangers may send many.
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
-    async def watched() -> Pieces:
+    async def parse(self) -> Form:
+        from starlette.formparsers import MultiPartException
+
+        try:
+            parsed = await self._parser.parse()
+        except MultiPartException as error:
+            if "exceeded maximum size" in error.message:
+                raise too_long(TEXT_BYTES) from None
+            raise Refused(400, "malformed_form", error.message) from None
+        form = Form()
+        for name, value in parsed.multi_items():
+            if isinstance(value, str):
+                form.texts.setdefault(name, []).append(value)
+            elif value.filename or value.size:  # else an input that was left empty
+                form.files.setdefault(name, []).append(_file(value))
+            else:
+                value.file.close()
+        return form
+
+    def _end(self) -> None:
+        self._complete = True
+
+    async def _watched(self, pieces: Pieces) -> Pieces:
+        """What is raised in here lets the parser close the files that it has begun."""
         text_bytes, seen = 0, 0
-        yield first
         async for piece in pieces:
-            for _, value in parser.items[seen:]:
-                text_bytes += len(value) if isinstance(value, str) else 0
-            seen = len(parser.items)
+            items = self._parser.items
+            text_bytes += sum(len(text) for _, text in items[seen:] if isinstance(text, str))
+            seen = len(items)
             if text_bytes > TEXT_BYTES:
                 raise too_long(TEXT_BYTES)
             yield piece
-        if not complete:  # raised in here, it lets the parser close what it has begun
+        if not self._complete:
             raise Refused(400, "malformed_form", "the form breaks off before its last boundary")
 
-    parser = MultiPartParser(
-        FormHeaders(raw=[(b"content-type", _content_type(headers))]),
-        watched(),
-        max_files=limit,
-        max_fields=limit,
-        max_part_size=TEXT_BYTES,
-    )
-    parser.spool_max_size = SPOOL_BYTES
-    parser.on_end = end  # type: ignore[method-assign]
-    # It warns of every malformed form, of which strangers may send many.
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)
-    try:
-        parsed = await parser.parse()
-    except MultiPartException as error:
-        if "exceeded maximum size" in error.message:
-            raise too_long(TEXT_BYTES) from None
-        raise Refused(400, "malformed_form", error.message) from None
-    form = Form()
-    for name, value in parsed.multi_items():
-        if isinstance(value, str):
-            form.texts.setdefault(name, []).append(value)
-        elif value.filename or value.size:  # else an input that was left empty
-            form.files.setdefault(name, []).append(_file(value))
-        else:
-            value.file.close()
-    return form
+
+async def _with(first: bytes, pieces: Pieces) -> Pieces:
+    yield first
+    async for piece in pieces:
+        yield piece
 
 
 def _file(part: "Part") -> UploadFile:
