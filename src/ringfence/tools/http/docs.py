@@ -1,16 +1,20 @@
 """The page at `/docs`: an application's operations, to read and to try, from `/openapi.json`.
 
-`pages` returns what is served. The page asks nothing of other hosts and refers to all that it needs
-relatively, so that it works below whatever path the application is mounted at. Its policy lets no
-script run but its own; what a document says is inserted as text alone.
+`page` returns what is served at each of `PATHS`. It asks nothing of other hosts and refers to what
+it needs relatively, so that it works below whatever path the application is mounted at. Its policy
+lets no script run but its own; what a document says is inserted as text alone.
 """
 
-from collections.abc import Mapping
+import functools
 from pathlib import Path
 
 from ringfence.tools.http.wire import Answer
 
 DOCS = "/docs"
+PATHS = (
+    DOCS,
+    *(f"{DOCS}/{name}" for name in ("app.css", "app.js", "dom.js", "schema.js", "tryit.js")),
+)
 _SITE = Path(__file__).parent / "site"
 _TYPES = {
     ".html": b"text/html; charset=utf-8",
@@ -24,19 +28,15 @@ _POLICY = (
 )
 
 
-def pages() -> Mapping[str, Answer]:
-    """Return what GET answers by its path: `/docs`, and what that page is made of below it."""
-    found = {f"{DOCS}/{path.name}": _answer(path) for path in sorted(_SITE.iterdir())}
-    found[DOCS] = found.pop(f"{DOCS}/index.html")
-    return found
-
-
-def _answer(path: Path) -> Answer:
+@functools.cache
+def page(path: str) -> Answer:
+    """Return what GET answers at one of `PATHS`."""
+    file = _SITE / (path.removeprefix(DOCS)[1:] or "index.html")
     headers = (
-        (b"content-type", _TYPES[path.suffix]),
+        (b"content-type", _TYPES[file.suffix]),
         (b"content-security-policy", _POLICY),
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"no-referrer"),
         (b"cache-control", b"no-cache"),
     )
-    return Answer(200, path.read_bytes(), headers)
+    return Answer(200, file.read_bytes(), headers)

@@ -72,7 +72,7 @@ def _content(result: object, schemas: Schemas) -> Schema:
     if _is_nothing(result):
         return {}
     if not any(map(answer_of, arms_of(result))):
-        return {"application/json": {"schema": schemas.of(result)}}
+        return {"application/json": {"schema": schemas.of(result, sent=True)}}
     content: Schema = {}
     for arm in arms_of(result):
         match answer_of(arm):
@@ -80,15 +80,21 @@ def _content(result: object, schemas: Schemas) -> Schema:
                 content |= _content(arm, schemas)
             case "Reply":
                 for value in get_args(arm):
-                    content |= _content(value, schemas)
+                    content |= _replied(value, schemas)
             case "EventStream":
                 media: Schema = {"schema": {"type": "string"}}
                 for item in get_args(arm):
-                    media["x-itemSchema"] = schemas.of(item)
+                    media["x-itemSchema"] = schemas.of(item, sent=True)
                 content["text/event-stream"] = media
             case _:  # a Stream or a File: its value says what it is
                 content[_ANY] = {}
     return content
+
+
+def _replied(value: object, schemas: Schemas) -> Schema:
+    """What a `Reply` of a type may hold: bytes, and text of a media type, go out as they are."""
+    content = {} if value is bytes else _content(value, schemas)
+    return {**content, _ANY: {}} if value in (bytes, str) else content
 
 
 def _is_nothing(result: object) -> bool:

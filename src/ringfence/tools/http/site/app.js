@@ -1,6 +1,6 @@
 // The page: reads openapi.json and shows its operations by domain.
 
-import { folded, make, pretty, prose } from "./dom.js";
+import { folded, make, phrases, pretty, prose } from "./dom.js";
 import { facts, resolve, use, view } from "./schema.js";
 import { session, tryit } from "./tryit.js";
 
@@ -88,7 +88,7 @@ function cardOf({ id, method, path, operation }) {
   const label = [
     badge(method),
     pathOf(path),
-    make("span", { class: "summary" }, operation.summary ?? ""),
+    make("span", { class: "summary" }, phrases(operation.summary ?? "")),
     operation.deprecated ? make("span", { class: "deprecated" }, "deprecated") : null,
   ].filter(Boolean);
   const card = folded("", () => detail(id, method, path, operation), { class: `card ${method}`, id });
@@ -158,8 +158,8 @@ function answer(status, response, open) {
   const codes = Object.entries(response["x-codes"] ?? {});
   const said = codes.length ? String(response.description).split("\n")[0] : response.description;
   return make("div", { class: "response" },
-    make("div", { class: "field" }, make("strong", { class: `status s${status[0]}` }, status === "default" ? "any other" : status), make("span", {}, said ?? "")),
-    codes.length ? make("dl", { class: "codes" }, codes.map(([code, text]) => [make("dt", {}, make("code", {}, code)), make("dd", {}, text)]).flat()) : null,
+    make("div", { class: "field" }, make("strong", { class: `status s${status[0]}` }, status === "default" ? "any other" : status), make("span", {}, phrases(said ?? ""))),
+    codes.length ? make("dl", { class: "codes" }, codes.map(([code, text]) => [make("dt", {}, make("code", {}, code)), make("dd", {}, phrases(text))]).flat()) : null,
     open && response.content ? media(response.content, false) : null);
 }
 

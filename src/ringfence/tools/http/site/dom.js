@@ -14,7 +14,7 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /** Split text at its `code`. */
-function phrases(text) {
+export function phrases(text) {
   return text.split(/(`[^`]+`)/).map((part) =>
     part.length > 2 && part.startsWith("`") && part.endsWith("`")
       ? make("code", {}, part.slice(1, -1))

@@ -78,7 +78,7 @@ export function constraints(schema) {
 export function facts(schema) {
   const own = resolve(schema);
   const shown = constraints(schema).map((text) => make("span", { class: "fact" }, text));
-  if (own.default !== undefined) {
+  if (own.default !== undefined && own.default !== null) {
     shown.push(make("span", { class: "fact" }, "default ", make("code", {}, JSON.stringify(own.default))));
   }
   return [make("span", { class: "type" }, typeName(schema)), ...shown];
