@@ -151,7 +151,7 @@ SERVED = [
 
 
 @pytest.mark.parametrize(
-    ("sent", "expected"), [each[1:] for each in SERVED], ids=[each[0] for each in SERVED]
+    "sent, expected", [each[1:] for each in SERVED], ids=[each[0] for each in SERVED]
 )
 async def test_what_is_unusual_is_answered_in_order(sent: bytes, expected: list[int]) -> None:
     """Each request once, and none of what is none."""

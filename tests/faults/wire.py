@@ -13,6 +13,8 @@ from ringfence.tools.clock.drivers.fake import Config as ClockConfig
 from ringfence.tools.clock.drivers.fake import Driver as FakeClock
 from ringfence.tools.http.conformance import endpoint, environment
 from ringfence.tools.http.drivers.uvicorn import Config, Driver
+from ringfence.tools.http.exchange import Serve
+from ringfence.tools.http.wire import Receive, Scope, Send
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 PATIENCE_S = 10.0  # for whatever is waited for; only a fault comes near it
@@ -66,10 +68,19 @@ class Wire:
 
 
 @asynccontextmanager
-async def wired(*endpoints: Endpoint, **config: object) -> AsyncIterator[Wire]:
-    """Serve `GET /hello` and `POST /items`, and further endpoints, with keys of the driver."""
+async def wired(
+    *endpoints: Endpoint, serve: Serve | None = None, **config: object
+) -> AsyncIterator[Wire]:
+    """Serve `GET /hello` and `POST /items`.
+
+    Args:
+        endpoints: Further ones.
+        serve: An ASGI application that takes the place of all of them, but for `/hello`.
+        config: Keys of the driver.
+    """
     clock = FakeClock(ClockConfig(), environment())
-    driver = Driver(convert({"port": 0, **config}, Config), environment(clock))
+    make = Driver if serve is None else _around(serve)
+    driver = make(convert({"port": 0, **config}, Config), environment(clock))
     await driver.start()
     try:
         driver.bind(
@@ -83,6 +94,20 @@ async def wired(*endpoints: Endpoint, **config: object) -> AsyncIterator[Wire]:
             await clock.elapse(1)
             await asyncio.sleep(0)
         await closing
+
+
+def _around(serve: Serve) -> type[Driver]:
+    class Around(Driver):
+        @property
+        def serve(self) -> Serve:
+            inner = super().serve
+
+            async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+                await (inner if scope["path"] == "/hello" else serve)(scope, receive, send)
+
+            return choose
+
+    return Around
 
 
 class Answer(Struct, frozen=True):

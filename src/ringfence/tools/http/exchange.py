@@ -219,7 +219,8 @@ class Exchange:
             return b""  # how an answer travels is decided here
         elif name == b"connection":
             self.keep_alive = self.keep_alive and b"close" not in value.lower()
-            return b""
+            if value.lower() != b"upgrade":  # whether it is closed is said once, and from here
+                return b""
         line = b"%s: %s\r\n" % (name, value)
         if name in _REPEATED and len(self._shared.lines) < _REMEMBERED:
             self._shared.lines[name, value] = line

@@ -12,11 +12,14 @@ from msgspec import Struct
 
 from ringfence.errors import NotGranted
 from ringfence.kernel.ports import Endpoint, Grant, StaticName, ToolEnv
-from ringfence.tools.http.asgi import App
+from ringfence.tools.http.asgi import App, answer
 from ringfence.tools.http.drain import drain
+from ringfence.tools.http.head import misdirected
+from ringfence.tools.http.hosts import Allowed
 from ringfence.tools.http.limits import Common
 from ringfence.tools.http.problem import stopping
-from ringfence.tools.http.wire import Receive, Scope, Send
+from ringfence.tools.http.proxies import traced
+from ringfence.tools.http.wire import Answer, Receive, Scope, Send
 
 
 class Config(Common, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +34,8 @@ class Driver:
     def __init__(self, config: Struct, env: ToolEnv) -> None:
         assert isinstance(config, Config)
         self._clock = env.clock
-        self._app = App(env.health, config, env.app)
+        self._app = App(config, env)
+        self._hosts = Allowed(config.allowed_hosts) if config.allowed_hosts else None
         self._tasks: set[Task[None]] = set()
         self._serving = False
 
@@ -41,21 +45,27 @@ class Driver:
         return ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, as ASGI."""
-        if not self._serving:
-            await stopping().send_to(send)
+        """Serve one request, or one WebSocket, as ASGI."""
+        refused = self._refusal(scope)
+        if refused is not None:
+            await answer(refused, scope, send)
             return
+        for name, value in scope["headers"]:
+            if name == b"traceparent":
+                scope = {**scope, "inbound": traced(value, trusted=False)}
         task = create_task(self._serve(scope, receive, send))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         await task
 
     async def start(self) -> None:
-        """Do nothing: there is nothing to connect to."""
+        """Start what is served beside routes; there is nothing to connect to."""
+        await self._app.start()
 
     async def stop(self) -> None:
         """Cancel what is still in progress."""
         await self.close(0)
+        await self._app.stop()
 
     def handle(self, grant: Grant) -> object:
         """Refuse: plugins are reached over HTTP, and hold no handle on it."""
@@ -76,7 +86,17 @@ class Driver:
     async def close(self, grace_s: float) -> None:
         """Serve nothing new; let requests in progress end, or cancel them after `grace_s`."""
         self._serving = False
+        self._app.hang_up()
         await drain(self._tasks, self._clock, grace_s)
+
+    def _refusal(self, scope: Scope) -> Answer | None:
+        if not self._serving:
+            return stopping()
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        for host in hosts or [b""]:
+            if self._hosts is not None and not self._hosts.permits(host):
+                return misdirected(host).answer()
+        return None
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -7,7 +7,7 @@ connection is open.
 
 import asyncio
 from asyncio import Task
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from socket import socket
 from typing import Annotated, ClassVar, cast
 
@@ -22,6 +22,7 @@ from ringfence.tools.http.asgi import App
 from ringfence.tools.http.connections import FLUSH_S, SWEEP_S, Bounds, Connections
 from ringfence.tools.http.contract import Route
 from ringfence.tools.http.drain import drain
+from ringfence.tools.http.exchange import Serve
 from ringfence.tools.http.hosts import Allowed, served_by_default
 from ringfence.tools.http.limits import Common
 from ringfence.tools.http.listen import address_of, bind, most_connections, refused
@@ -86,7 +87,7 @@ class Driver:
         self._config = config
         self._clock = env.clock
         self._proxies = Proxies(config.trusted_proxies)
-        self._app = App(env.health, config, env.app)
+        self._app = App(config, env)
         self._upgrades = bool(config.mounts)
         self._sockets: list[socket] = []
         self._acceptor: Acceptor | None = None
@@ -98,8 +99,14 @@ class Driver:
         """Where it listens, as URLs; known once it has started."""
         return tuple(map(address_of, self._sockets))
 
+    @property
+    def serve(self) -> Serve:
+        """What answers requests: an ASGI callable."""
+        return self._app.serve
+
     async def start(self) -> None:
         """Take the port, without accepting anything yet."""
+        await self._app.start()
         self._sockets = await bind(self._config.host, self._config.port)
 
     async def stop(self) -> None:
@@ -108,6 +115,7 @@ class Driver:
         for taken in self._sockets:
             taken.close()
         self._sockets = []
+        await self._app.stop()
 
     def handle(self, grant: Grant) -> object:
         """Refuse: plugins are reached over HTTP, and hold no handle on it."""
@@ -132,7 +140,7 @@ class Driver:
                 taken.listen(self._config.backlog)
             except OSError as error:
                 raise refused(self._config.host, self._config.port, error) from None
-        shared = self._shared()
+        shared = self.shared()
         self._acceptor = Acceptor(lambda: Connection(shared))
         self._connections.sweep()
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep(self._acceptor))
@@ -149,9 +157,7 @@ class Driver:
             await self._acceptor.close()
             self._acceptor = None
         self._connections.closing = True
-        hang_up: Callable[[], None] | None = getattr(self._app, "hang_up", None)
-        if hang_up is not None:
-            hang_up()
+        self._app.hang_up()
         for connection in tuple(self._connections):
             connection.shutdown()
         await drain(self._connections.tasks, self._clock, grace_s)
@@ -167,15 +173,16 @@ class Driver:
             self._connections.sweep()
             acceptor.resume()
 
-    def _shared(self) -> Shared:
+    def shared(self) -> Shared:
+        """Return what its connections have in common."""
         names = self._config.allowed_hosts
         addresses = [taken.getsockname()[0] for taken in self._sockets]
         return Shared(
-            serve=self._app.dispatch,
+            serve=self.serve,
             connections=self._connections,
             hosts=Allowed(names) if names else served_by_default(addresses),
             proxies=self._proxies,
-            uvicorn_config=_uvicorn_config(self._app, self._config.max_message_bytes),
+            uvicorn_config=_uvicorn_config(self.serve, self._config.max_message_bytes),
             upgrade=_upgrade if self._upgrades else None,
         )
 
@@ -192,9 +199,9 @@ def _upgrade(connection: Connection, scope: Scope) -> asyncio.Protocol:
     return Socket(connection, scope)
 
 
-def _uvicorn_config(app: App, max_message_bytes: int) -> uvicorn.Config:
+def _uvicorn_config(serve: Serve, max_message_bytes: int) -> uvicorn.Config:
     config = uvicorn.Config(
-        cast("ASGI3Application", app.dispatch),
+        cast("ASGI3Application", serve),
         interface="asgi3",
         http="httptools",
         ws="none",  # its own protocols are not taken, ours are
