@@ -9,7 +9,7 @@ from ringfence.kernel.ports import Endpoint
 from ringfence.testing.http import HttpClient
 from ringfence.tools.http.asgi import App
 from ringfence.tools.http.conformance import environment
-from ringfence.tools.http.limits import Limits
+from ringfence.tools.http.limits import Common
 
 Serve = Callable[..., HttpClient]
 
@@ -19,7 +19,7 @@ def serve() -> Serve:
     """Return a function that serves endpoints and returns a client: `serve(endpoint(...))`."""
 
     def build(*endpoints: Endpoint, **limits: int) -> HttpClient:
-        app = App(environment().health, convert(limits, Limits), "shop")
+        app = App(convert(limits, Common), environment())
         bound: Sequence[Endpoint] = endpoints
         app.bind(bound, ())
         return HttpClient(app)

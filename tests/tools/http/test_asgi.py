@@ -8,14 +8,14 @@ from ringfence.kernel.ports import StaticName
 from ringfence.testing.http import HttpClient
 from ringfence.tools.http.asgi import App
 from ringfence.tools.http.conformance import ENDPOINTS, endpoint, environment
-from ringfence.tools.http.limits import Limits
+from ringfence.tools.http.limits import Common
 from ringfence.tools.http.wire import Message, Receive, Scope, Send
 
 pytestmark = pytest.mark.anyio
 
 
 def app() -> App:
-    built = App(environment().health, Limits(), "shop")
+    built = App(Common(), environment())
     built.bind(ENDPOINTS, ())
     return built
 
@@ -94,10 +94,10 @@ async def test_a_result_that_is_no_json_fails_alone(caplog: pytest.LogCaptureFix
     async def odd() -> object:
         return object()
 
-    built = App(environment().health, Limits(), "shop")
+    built = App(Common(), environment())
     built.bind([endpoint("GET", "/odd", odd), *ENDPOINTS], ())
     client = HttpClient(built)
     response = await client.get("/odd")
     assert (response.status, b'"code":"internal"' in response.body) == (500, True)
-    assert "orders.odd: TypeError at " in caplog.text
+    assert "orders.odd failed in trace " in caplog.text
     assert (await client.get("/orders/1")).status == 200

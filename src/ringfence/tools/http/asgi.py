@@ -1,27 +1,32 @@
 """The ASGI application: finds what serves a request and lets it.
 
-`App(health, limits)`, `bind`, then call it as any ASGI application; it needs no server of a
+`App(config, env)`, `bind`, `start`, then `serve` as any ASGI application; it needs no server of a
 particular kind and no lifespan. A route is compiled at its first request, so that binding a
 thousand of them costs little. Drivers own an `App` each.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from urllib.parse import quote
 
 from ringfence.errors import PluginQuarantined
-from ringfence.kernel.ports import Endpoint, Health, StaticName
-from ringfence.tools.http import openapi, system
+from ringfence.kernel.ports import Endpoint, StaticName, ToolEnv
+from ringfence.tools.http import docs, openapi, system
 from ringfence.tools.http.binding import plan
 from ringfence.tools.http.contract import Route
-from ringfence.tools.http.limits import Limits
+from ringfence.tools.http.kinds import answers_wide
+from ringfence.tools.http.leaving import HangUps
+from ringfence.tools.http.limits import Common
+from ringfence.tools.http.mounts import Beside
 from ringfence.tools.http.path import Pattern, parse
 from ringfence.tools.http.problem import Refused, answer_to
-from ringfence.tools.http.routes import Match, Table
+from ringfence.tools.http.routes import Match, Table, Wrong
 from ringfence.tools.http.shape import Shapes
-from ringfence.tools.http.wire import Handle, Receive, Scope, Send, bodiless
+from ringfence.tools.http.wire import Answer, Asgi, Handle, Receive, Scope, Send, bodiless
 
-_METHODS = {"get": "GET", "post": "POST", "put": "PUT", "patch": "PATCH", "delete": "DELETE"}
+_METHODS = {name.lower(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET")}
 _NOWHERE: Mapping[bytes, "_Target"] = {}
+_NO_METHOD = "WEBSOCKET"  # what a scope without a method is
 
 
 class _Target:
@@ -38,7 +43,7 @@ class _Target:
         try:
             self.handle = self._compiled()
         except Exception as error:  # contained: one route that cannot be compiled fails alone
-            await answer_to(error, self._operation).send_to(send)
+            await answer(answer_to(error, self._operation), scope, send)
             return
         await self.handle(scope, receive, send, captures)
 
@@ -47,19 +52,25 @@ class App:
     """One application's routes, as an ASGI callable.
 
     Args:
-        health: What `/health/ready` tells.
-        limits: What a request may be, at most.
-        title: The application's name, for the OpenAPI document.
+        config: What a request may be, and what is served beside routes.
+        env: Of the driver that owns it.
     """
 
-    def __init__(self, health: Callable[[], Health], limits: Limits, title: str) -> None:
-        self._max_target_bytes = limits.max_target_bytes
-        self._title = title
-        self._shapes = Shapes(limits)
+    def __init__(self, config: Common, env: ToolEnv) -> None:
+        self._config = config
+        self._env = env
+        self._max_target_bytes = config.max_target_bytes
+        self._shapes = Shapes(config)
         self._endpoints: Sequence[Endpoint] = ()
         self._table: Table[_Target] = Table()
-        for path, handle in system.handles(health, self._describe).items():
+        self._hang_ups: HangUps = set()
+        self._beside = Beside(config, env.root, env.clock)
+        self.serve = _around(self.dispatch, config)
+        for path, handle in system.handles(env.health, self._describe).items():
             self._answer_at("GET", path, handle)
+        if config.docs:
+            for path in docs.PATHS:
+                self._answer_at("GET", path, system.answering(partial(docs.page, path)))
 
     def bind(self, endpoints: Sequence[Endpoint], absent: Sequence[StaticName]) -> None:
         """Take the routes to serve, and those whose plugins are quarantined."""
@@ -72,53 +83,76 @@ class App:
             if name.decorator in _METHODS:
                 self._answer_at(_METHODS[name.decorator], name.name, _quarantined(name))
 
+    async def start(self) -> None:
+        """Start what is served beside routes. Raises StartRefused."""
+        await self._beside.start()
+
+    async def stop(self) -> None:
+        """Stop what is served beside routes."""
+        await self._beside.stop()
+
+    def hang_up(self) -> None:
+        """End the connections that would stay longer than the application does."""
+        for end in tuple(self._hang_ups):
+            end()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            raise ValueError(f"http: only HTTP requests are served here, not {scope['type']!r}")
-        await self.dispatch(scope, receive, send)
+        """Serve one request, or one WebSocket."""
+        if scope["type"] not in ("http", "websocket"):
+            raise ValueError(f"http: only HTTP is served here, not {scope['type']!r}")
+        await self.serve(scope, receive, send)
 
     def dispatch(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Return the coroutine that serves one HTTP request; a driver awaits it directly."""
-        raw_path, method = scope.get("raw_path", b""), scope["method"]
+        """Return the coroutine that serves one request or WebSocket."""
+        raw_path, method = scope.get("raw_path", b""), scope.get("method", _NO_METHOD)
         if len(raw_path) + len(scope["query_string"]) <= self._max_target_bytes:
             target = self._table.static.get(method, _NOWHERE).get(raw_path)
             if target is not None and not scope.get("root_path"):
                 return target.handle(scope, receive, send, ())
+        try:
+            found = self._find(scope, method)
+        except Refused as refused:
+            return answer(refused.answer(), scope, send)
+        if not isinstance(found, Match):
+            return found(scope, receive, send)
         if method == "HEAD":
             send = bodiless(send)
-        try:
-            match = self._find(scope)
-        except Refused as refused:
-            return refused.answer().send_to(send)
-        return match.target.handle(scope, receive, send, match.captures)
+        return found.target.handle(scope, receive, send, found.captures)
 
-    def _find(self, scope: Scope) -> Match[_Target]:
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        raw_path = _raw_path(scope)
-        limit = self._max_target_bytes
+    def _find(self, scope: Scope, method: str) -> Match[_Target] | Asgi:
+        raw_path, limit = _raw_path(scope), self._max_target_bytes
         if len(raw_path) + len(scope["query_string"]) > limit:
             raise Refused(414, "target_too_long", f"path and query exceed {limit} bytes")
-        found = self._table.find(method, raw_path)
+        found = self._table.find("GET" if method == "HEAD" else method, raw_path)
         if isinstance(found, Match):
             return found
-        if found is None:
-            hint = "nothing is served at this path; GET /openapi.json lists what is"
-            raise Refused(404, "no_such_route", hint)
-        served = ", ".join(found.allow)
-        raise Refused(
-            405,
-            "method_not_allowed",
-            f"expected {served} at this path, got {scope['method']}",
-            headers=((b"allow", served.encode()),),
-        )
+        beside = self._beside.find(raw_path)
+        if beside is not None:
+            return beside
+        if isinstance(found, Wrong):
+            return _sending(_wrong(method, found))
+        if method == "OPTIONS" and raw_path == b"*":
+            return _sending(Answer(204, b""))
+        if raw_path[-1:] == b"/" and isinstance(self._table.find(method, raw_path[:-1]), Match):
+            return _sending(_elsewhere(scope, raw_path[:-1]))
+        hint = "nothing is served at this path; GET /openapi.json lists what is"
+        raise Refused(404, "no_such_route", hint)
 
     def _bind(self, endpoint: Endpoint, route: Route) -> None:
-        def compiled() -> Handle:
-            bound = plan(route.method, _names(route.path), endpoint.declared.signature)
-            return self._shapes.route(endpoint, bound, route.status)
+        self._add(
+            route.method,
+            route.path,
+            _Target(endpoint.operation, lambda: self._compile(endpoint, route)),
+        )
 
-        self._add(route.method, route.path, _Target(endpoint.operation, compiled))
+    def _compile(self, endpoint: Endpoint, route: Route) -> Handle:
+        # Imported with the first route that needs it: an application of plain JSON never does.
+        bound = plan(route.method, _names(route.path), endpoint.declared.signature)
+        if not bound.wide and not answers_wide(endpoint.declared.signature.result):
+            return self._shapes.route(endpoint, bound, route.status, route.max_body_bytes)
+        from ringfence.tools.http.wide import Wide
+
+        return Wide(self._config, self._env.clock, self._hang_ups).route(endpoint, bound, route)
 
     def _answer_at(self, method: str, path: str, handle: Handle) -> None:
         self._add(method, path, _Target("http", lambda: handle))
@@ -129,7 +163,60 @@ class App:
             self._table.add(method, pattern, target)
 
     def _describe(self) -> bytes:
-        return openapi.describe(self._title, self._endpoints)
+        return openapi.describe(self._env.app, self._endpoints)
+
+
+def _around(app: Callable[[Scope, Receive, Send], Awaitable[None]], config: Common) -> Asgi:
+    """Put around `app` what the configuration asks for; nothing costs what is not there."""
+    wrapped: Asgi = app
+    if config.compress_min_bytes:
+        from ringfence.tools.http.compress import compressing
+
+        wrapped = compressing(wrapped, config.compress_min_bytes)
+    if config.cors is not None:
+        from ringfence.tools.http.cors import allow
+
+        wrapped = allow(wrapped, config.cors)
+    return wrapped
+
+
+def _wrong(method: str, found: Wrong) -> Answer:
+    """Answer a method that a path is not served with."""
+    served = ", ".join(name for name in (*found.allow, "OPTIONS") if name != "WEBSOCKET")
+    allow = (b"allow", served.encode())
+    if method == "OPTIONS":
+        return Answer(204, b"", (allow,))
+    if found.allow == ("WEBSOCKET",):
+        upgrade = ((b"upgrade", b"websocket"), (b"connection", b"upgrade"))
+        said = "only a WebSocket is served at this path"
+        return Refused(426, "upgrade_required", said, headers=upgrade).answer()
+    said = f"expected {served} at this path, got {method}"
+    return Refused(405, "method_not_allowed", said, headers=(allow,)).answer()
+
+
+def _elsewhere(scope: Scope, raw_path: bytes) -> Answer:
+    """Send a client to the path without the slash at its end, with method and body."""
+    place = quote(scope.get("root_path", "")).encode() + raw_path
+    if scope["query_string"]:
+        place += b"?" + scope["query_string"]
+    return Answer(307, b"", ((b"location", place),))
+
+
+def _sending(said: Answer) -> Asgi:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(said, scope, send)
+
+    return serve
+
+
+async def answer(said: Answer, scope: Scope, send: Send) -> None:
+    """Send an answer of our own, to a request or to a handshake."""
+    if scope["type"] == "websocket":
+        from ringfence.tools.http.conversation import refuse_handshake
+
+        await refuse_handshake(scope, send, said)
+    else:
+        await said.send_to(bodiless(send) if scope["method"] == "HEAD" else send)
 
 
 def _names(path: str) -> tuple[str, ...]:
@@ -138,11 +225,15 @@ def _names(path: str) -> tuple[str, ...]:
 
 
 def _quarantined(name: StaticName) -> Handle:
-    return system.answering(lambda: answer_to(PluginQuarantined(subject=name.plugin), "http"))
+    async def handle(scope: Scope, receive: Receive, send: Send, captures: tuple[str, ...]) -> None:
+        said = answer_to(PluginQuarantined(subject=name.plugin), "http")
+        await answer(said, scope, send)
+
+    return handle
 
 
 def _raw_path(scope: Scope) -> bytes:
     """The path below where this application is mounted, as it came in."""
     raw = scope.get("raw_path") or quote(scope["path"]).encode()
     root = scope.get("root_path")
-    return raw.removeprefix(root.encode()) if root else raw
+    return raw.removeprefix(quote(root).encode()) if root else raw

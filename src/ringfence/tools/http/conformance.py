@@ -240,7 +240,7 @@ class HttpConformance:
         """The header Allow says which are served."""
         async with serving(subject) as site:
             answered = await site.get("/orders/1", "DELETE")
-        assert (answered.status, answered.headers["allow"]) == (405, "GET, HEAD")
+        assert (answered.status, answered.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
         assert answered.problem()["detail"] == "expected GET, HEAD at this path, got DELETE"
 
     async def test_every_fault_of_a_request_is_listed(self, subject: Subject) -> None:

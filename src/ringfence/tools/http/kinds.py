@@ -115,6 +115,11 @@ def answer_of(hint: object) -> str:
     return name if is_own and name in _ANSWERS else ""
 
 
+def answers_wide(result: object) -> bool:
+    """Say whether a result is more than JSON."""
+    return any(answer_of(arm) for arm in arms_of(result))
+
+
 def unserialisable(hint: object) -> str | None:
     """Return what of a type JSON cannot carry; None when it can be sent."""
     try:

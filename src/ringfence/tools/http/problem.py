@@ -12,6 +12,7 @@ from http import HTTPStatus
 from msgspec import Struct, json
 
 from ringfence.errors import AppError, DeadlineExceeded, Fault, Invalid, RingfenceError, ToolError
+from ringfence.kernel.ports import Endpoint
 from ringfence.tools.http.wire import Answer
 
 logger = logging.getLogger(__name__)
@@ -52,18 +53,35 @@ class Refused(Exception):
     ) -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
         self.code = code
+        self.trace_id = ""  # where it has been recorded
         self._parts = (status, code, detail)
         self._errors = errors
         self._headers = headers
 
     def answer(self, trace_id: str = "") -> "Answer":
         """Return what is sent."""
-        return _answer(*self._parts, trace_id=trace_id, errors=self._errors, headers=self._headers)
+        trace = trace_id or self.trace_id
+        return _answer(*self._parts, trace_id=trace, errors=self._errors, headers=self._headers)
 
 
 def stopping() -> Answer:
     """Return the answer to a request that the end of the process cuts off."""
     return _answer(503, "stopping", headers=((b"connection", b"close"),))
+
+
+def explained(error: Exception, endpoint: Endpoint) -> Answer:
+    """Translate whatever a request raised into its answer, with the trace that it is recorded in.
+
+    What did not come through the kernel, a result that JSON does not carry for instance, is
+    recorded here, and logged by its kind and place alone.
+    """
+    if isinstance(error, RingfenceError):
+        return answer_to(error, endpoint.operation)
+    trace_id = endpoint.refused(error)
+    if isinstance(error, Refused):
+        return error.answer(trace_id)
+    logger.error("%s failed in trace %s: %s", endpoint.operation, trace_id, _place(error))
+    return _answer(500, "internal", trace_id=trace_id)
 
 
 def answer_to(error: Exception, operation: str) -> Answer:

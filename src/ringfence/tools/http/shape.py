@@ -15,7 +15,7 @@ What is generated for `@post("/orders")` with one Struct reads
                 a0.__class__ = class0
             except UNREADABLE as error:
                 raise refused(captures, {}, content, error) from None
-            result = await open_((a0,))
+            result = await open_((a0,), None, None, scope.get("inbound"))
             ...
 """
 
@@ -40,7 +40,7 @@ from ringfence.tools.http.binding import Plan
 from ringfence.tools.http.body import expect_json, read_rest, too_long
 from ringfence.tools.http.encoding import encoder
 from ringfence.tools.http.limits import Limits
-from ringfence.tools.http.problem import Refused, answer_to, stopping
+from ringfence.tools.http.problem import Refused, explained, stopping
 from ringfence.tools.http.query import Query, parse
 from ringfence.tools.http.wire import JSON_TYPE, Disconnected, Handle, Send
 
@@ -65,7 +65,7 @@ _BODY = """\
             expect_json(headers, content)
 """
 _TAIL = """\
-        result = await open_(({arguments}))
+        result = await open_(({arguments}), None, None, scope.get("inbound"))
         if result is None:
             start = empty
             content = b""
@@ -131,20 +131,26 @@ class Shapes:
         self._factories: dict[Shape, Factory] = {}
         self._encode = encoder()
 
-    def route(self, endpoint: Endpoint, plan: Plan, status: int) -> Handle:
+    def route(
+        self, endpoint: Endpoint, plan: Plan, status: int, max_body_bytes: int | None = None
+    ) -> Handle:
         """Return the coroutine function that serves one route.
 
         Args:
             endpoint: What it opens.
             plan: Where the arguments come from.
             status: Of a successful answer.
+            max_body_bytes: Of its body; None: as the limits say.
         """
+        if max_body_bytes is None:
+            max_body_bytes = self._limits.max_body_bytes
         parts: dict[str, object] = {
             "open_": endpoint.open,
             "status": status,
             "empty": _empty(status),
             "refused": _refusing(plan),
             "fail": _failing(endpoint),
+            "max_body_bytes": max_body_bytes,
         }
         sources: list[_Source] = []
         for n, argument in enumerate(plan.arguments):
@@ -182,7 +188,6 @@ class Shapes:
             "UNREADABLE": UNREADABLE,
             "encode": self._encode,
             "expect_json": expect_json,
-            "max_body_bytes": self._limits.max_body_bytes,
             "max_query_params": self._limits.max_query_params,
             "parse": parse,
             "read_rest": read_rest,
@@ -215,9 +220,7 @@ def _refusing(
 
 def _failing(endpoint: Endpoint) -> Callable[[Exception, Send], Awaitable[None]]:
     async def fail(error: Exception, send: Send) -> None:
-        if isinstance(error, Refused):
-            await error.answer(endpoint.refused(error)).send_to(send)
-        elif not isinstance(error, Disconnected):
-            await answer_to(error, endpoint.operation).send_to(send)
+        if not isinstance(error, Disconnected):
+            await explained(error, endpoint).send_to(send)
 
     return fail

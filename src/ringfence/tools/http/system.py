@@ -1,4 +1,5 @@
-"""The paths that Ringfence itself answers: `/health/live`, `/health/ready`, `/openapi.json`.
+"""The paths that Ringfence itself answers: `/health/live`, `/health/ready`, `/openapi.json`, and
+the pages below `/docs`, which are in `docs.py`.
 
 Strangers read these, so they say which state the application is in and never why.
 """
@@ -8,18 +9,19 @@ from collections.abc import Callable
 from msgspec import json
 
 from ringfence.kernel.ports import Health
+from ringfence.tools.http import docs
 from ringfence.tools.http.wire import JSON_TYPE, Answer, Handle, Receive, Scope, Send
 
 LIVE = "/health/live"
 READY = "/health/ready"
 OPENAPI = "/openapi.json"
-PATHS = (LIVE, READY, OPENAPI)
+PATHS = (LIVE, READY, OPENAPI, *docs.PATHS)
 
 _FRESH = (JSON_TYPE, (b"cache-control", b"no-store"))
 
 
 def handles(health: Callable[[], Health], describe: Callable[[], bytes]) -> dict[str, Handle]:
-    """Return what answers GET on each of `PATHS`.
+    """Return what answers GET on each of the first three of `PATHS`.
 
     Args:
         health: The state of the whole application, now.

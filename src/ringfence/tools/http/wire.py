@@ -8,6 +8,8 @@ from typing import NotRequired, Required, TypedDict
 
 from msgspec import Struct
 
+from ringfence.kernel.ports import Inbound
+
 Headers = list[tuple[bytes, bytes]]
 JSON_TYPE = (b"content-type", b"application/json")
 
@@ -25,6 +27,7 @@ class Scope(TypedDict):
     root_path: NotRequired[str]
     scheme: NotRequired[str]
     subprotocols: NotRequired[list[str]]
+    inbound: NotRequired[Inbound | None]  # of the trace outside, as the driver found it
     extensions: NotRequired[Mapping[str, object] | None]
 
 
