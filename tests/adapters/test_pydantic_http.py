@@ -1,5 +1,6 @@
 """Models as bodies, queries and answers of routes."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -392,3 +393,73 @@ def test_a_query_model_with_an_object_is_a_finding(tmp_path: Path) -> None:
     assert [(f.rule, "field 'tag' of parameter 'wanted'" in f.message) for f in findings] == [
         ("RF306", True)
     ]
+
+
+async def test_the_document_describes_models_as_pydantic_does(app: TestApplication) -> None:
+    """As they are read, and as they are written, where that differs; every reference is there."""
+    answer = await app.http.get("/openapi.json")
+    document: Any = answer.json()
+    schemas = document["components"]["schemas"]
+    body = document["paths"]["/orders"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"] == {
+        "$ref": "#/components/schemas/NewOrder",
+        "unevaluatedProperties": False,
+    }
+    assert schemas["NewOrder"]["required"] == ["orderId", "lines"]
+    assert schemas["Line"]["properties"]["quantity"]["exclusiveMinimum"] == 0
+    assert list(schemas["Order"]["properties"]) == ["orderId", "price", "day", "total"]
+    parameters = document["paths"]["/filter"]["get"]["parameters"]
+    assert [p["name"] for p in parameters] == ["page", "tag", "since", "longName"]
+    assert {"Basket", "Box_Order", "Listed_Order", "Lines", "Skus"} <= set(schemas)
+    assert not [name for name in schemas if name.endswith("-Output")]
+    referred = set(re.findall(r'"#/components/schemas/([^"]+)"', answer.text))
+    assert referred | {"Filter"} == set(schemas)
+    assert "~" not in answer.text
+
+
+BOTH_WAYS = feature("""
+    from decimal import Decimal
+
+    from pydantic import BaseModel
+
+    from ringfence.tools.http import get, post
+
+    class Price(BaseModel):
+        amount: Decimal = Decimal(1)
+
+    class Sku(BaseModel):
+        text: str
+
+    class Offer(Struct):
+        price: Price
+        sku: Sku
+
+    class Offers(Plugin):
+        @post("/NAME")
+        async def give(self, offer: Offer) -> Offer:
+            return offer
+""")
+
+
+async def test_what_is_read_otherwise_than_written_has_two_schemas(tmp_path: Path) -> None:
+    """And so has whatever holds it; classes of one name in two domains are told apart."""
+    files = {
+        "domains/sales/offer.py": BOTH_WAYS.replace("NAME", "a"),
+        "domains/stock/offer.py": BOTH_WAYS.replace("NAME", "b").replace("amount", "cents"),
+    }
+    async with running(tmp_path, files, strict=True) as app:
+        document: Any = (await app.http.get("/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    given = document["paths"]["/a"]["post"]
+    name = given["requestBody"]["content"]["application/json"]["schema"]["$ref"].split("/")[-1]
+    (answered,) = given["responses"]["200"]["content"]["application/json"]["schema"].values()
+    assert answered.split("/")[-1] == f"{name}-Output"
+    amounts = [
+        schema["properties"]["amount"]["anyOf" if "Output" not in key else "type"]
+        for key, schema in sorted(schemas.items())
+        if "amount" in schema.get("properties", {})
+    ]
+    assert amounts[0][0] == {"type": "number"}
+    assert amounts[1] == "string"
+    assert len([key for key in schemas if "Price" in key]) == 4
+    assert len([key for key in schemas if "Sku" in key]) == 1

@@ -46,6 +46,8 @@ _MAPPINGS = (dict, Mapping)
 MOST_FAULTS = 100  # that are looked for: whoever sent a payload decides how many there are
 _AT_ONCE = 64  # items that are read together, and one by one if they have a fault
 _SAID_OF_KEYS = (Required, NotRequired)  # in a TypedDict alone
+# Where msgspec's descriptions hold others; the rest of their fields are constraints.
+_HOLDS = {"fields", "item_type", "item_types", "key_type", "type", "types", "value_type"}
 _OPEN = Struct.__struct_config__
 # What plain data keeps as it is, beside what JSON knows.
 _KEPT = (bytes, datetime, date, time, timedelta, Decimal, UUID)
@@ -229,7 +231,7 @@ def _described(hint: object, sent: bool) -> tuple[types_of.Type, bool]:
 def _fill(holder: Struct, sent: bool, seen: set[int]) -> bool:
     """Let adapters describe what msgspec cannot; say whether there was any."""
     carried = False
-    for name in holder.__struct_fields__:
+    for name in _HOLDS.intersection(holder.__struct_fields__):
         value: object = getattr(holder, name)
         parts = cast("tuple[object, ...]", value if isinstance(value, tuple) else (value,))
         for i, part in enumerate(parts):

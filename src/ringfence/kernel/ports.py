@@ -27,6 +27,7 @@ from ringfence.kernel.payload import carry_text_in as carry_text_in
 from ringfence.kernel.payload import describe as describe
 from ringfence.kernel.payload import did_you_mean as did_you_mean
 from ringfence.kernel.payload import faults as faults
+from ringfence.kernel.payload import is_carried as is_carried
 
 C = TypeVar("C", bound=type)
 T = TypeVar("T")

@@ -176,7 +176,8 @@ def _as_it_is(value: object) -> object:
 
 def _converter(hint: object, source: object) -> Convert:
     """An adapter says what of its objects is data; their attributes may be something else."""
-    return partial(conform, hint=hint, from_attributes=not is_carried(source))  # type: ignore[arg-type]
+    by_attributes = not is_carried(source)
+    return partial(conform, hint=hint, from_attributes=by_attributes)  # type: ignore[arg-type]
 
 
 def _unfit(operation: str, target: type | Sequence[Parameter], given: Payload) -> Invalid:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, json
 
 from ringfence.kernel.ports import Endpoint
-from ringfence.tools.http import operations, responses
+from ringfence.tools.http import inputs, operations, responses, results
 from ringfence.tools.http.contract import Route
 from ringfence.tools.http.operations import Described
 from ringfence.tools.http.problem import Problem
@@ -42,7 +42,9 @@ def describe(title: str, endpoints: Sequence[Endpoint], about: About | None = No
     routed = [(endpoint, endpoint.declared.declaration) for endpoint in endpoints]
     routes = [operations.read(e, route) for e, route in routed if isinstance(route, Route)]
     routes.sort(key=lambda described: described.route.label)
-    schemas = Schemas([Problem, *(hint for each in routes for hint in operations.types_of(each))])
+    taken = [hint for each in routes for hint in inputs.types_in(each.arguments)]
+    given = [hint for each in routes for hint in results.types_in(each.result)]
+    schemas = Schemas([Problem, *taken], given)
     document: Schema = {
         "openapi": "3.1.0",
         "info": _info(title, about),

@@ -1,15 +1,13 @@
 """One route as an operation of OpenAPI: its words, what it takes, and what it answers.
 
-`Described` is a route with all that is read from its signature and docstring; `types_of` are the
-types whose schemas it needs, `operation`, `head` and `socket` are what the document says of it.
+`Described` is a route with all that is read from its signature and docstring; `operation`, `head`
+and `socket` are what the document says of it.
 """
-
-from collections.abc import Iterator
 
 from msgspec import Struct
 
 from ringfence.kernel.ports import Endpoint
-from ringfence.tools.http import docstrings, inputs, responses, results
+from ringfence.tools.http import docstrings, responses, results
 from ringfence.tools.http.arguments import Argument
 from ringfence.tools.http.binding import plan
 from ringfence.tools.http.contract import Route
@@ -40,12 +38,6 @@ def read(endpoint: Endpoint, route: Route) -> Described:
     # A feature of one operation often says what it does at the top of its file alone.
     doc = signature.doc or str(getattr(endpoint.declared, "doc", ""))
     return Described(endpoint, route, docstrings.read(doc), bound.arguments)
-
-
-def types_of(described: Described) -> Iterator[object]:
-    """Yield the types that a route's requests and answers are made of."""
-    yield from inputs.types_in(described.arguments)
-    yield from results.types_in(described.result)
 
 
 def operation(described: Described, path: str, name: str, schemas: Schemas) -> Schema:
