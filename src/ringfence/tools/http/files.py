@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
-from msgspec import Struct
-
 from ringfence.tools.http.conditional import not_modified
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.wire import Headers, Message, Receive, Scope, Send
@@ -34,7 +32,7 @@ _RANGE = re.compile(rb"(\d{0,18})-(\d{0,18})")
 _NOT_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f/\\"%]|[^\x00-\x7f]')
 
 
-class File(Struct, frozen=True):
+class File:
     """A file on disk as an answer: whole or in ranges, or 304 where the client has it.
 
         @get("/reports/{year}")
@@ -52,11 +50,21 @@ class File(Struct, frozen=True):
         inline: Whether a browser shows it instead of saving it.
     """
 
-    path: str | os.PathLike[str]
-    media_type: str | None = None
-    filename: str | None = None
-    headers: Mapping[str, str] = {}
-    inline: bool = False
+    __slots__ = ("filename", "headers", "inline", "media_type", "path")
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        media_type: str | None = None,
+        filename: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        inline: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.media_type = media_type
+        self.filename = filename
+        self.headers: Mapping[str, str] = headers or {}
+        self.inline = inline
 
 
 async def send_file(
@@ -69,7 +77,7 @@ async def send_file(
             shorter meanwhile, and the answer is incomplete.
         ValueError: A header cannot be sent; nothing has been sent.
     """
-    path = Path(file.path)
+    path = file.path
     name = path.name if file.filename is None else file.filename
     found = await to_thread(readable, path)
     headers = {
