@@ -7,6 +7,7 @@ stand on lines of their own; all else is the description. Any text is read; none
 
 import re
 from collections.abc import Iterator, Mapping
+from inspect import cleandoc
 from json import JSONDecodeError, JSONDecoder
 
 from msgspec import Struct
@@ -36,17 +37,14 @@ class Doc(Struct, frozen=True):
 
 
 def read(text: str) -> Doc:
-    """Take a docstring apart.
-
-    Args:
-        text: As `inspect.cleandoc` returns it.
-    """
-    summary, _, rest = text.strip().partition("\n")
+    """Take a docstring apart."""
+    text = cleandoc(text).strip()
+    summary, _, rest = text.partition("\n")
     heading = _HEADING.match(summary)
     prose: list[str] = []
     parts: dict[str, str] = {}
     examples: list[Example] = []
-    for name, content in _sections(text.strip() if heading else rest):
+    for name, content in _sections(text if heading else rest):
         if name.startswith("Example") and _JSON.match(content):
             examples += _examples(content)
         elif name and not name.startswith("Example"):
