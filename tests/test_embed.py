@@ -26,7 +26,8 @@ pytestmark = pytest.mark.anyio
 SHOP = {
     "domains/orders/show.py": feature(
         """
-        from ringfence.tools.http import get, post
+        from ringfence.tools.http import get, post, websocket
+        from ringfence.tools.http.sockets import WebSocket
 
         said = []
 
@@ -49,6 +50,12 @@ SHOP = {
             @get("/")
             async def home(self) -> str:
                 return "home"
+
+            @websocket("/live/{{topic}}")
+            async def live(self, topic: str, socket: WebSocket) -> None:
+                await socket.accept()
+                async for text in socket.messages(str):
+                    await socket.send(f"{{topic}} {{text}}")
 
             @post("/slow")
             async def slow(self, number: int) -> int:
@@ -291,6 +298,20 @@ async def test_a_body_in_pieces_passes_its_host(tmp_path: Path) -> None:
         HttpClient(outer).stream("GET", "/shop/openapi.json") as answer,  # type: ignore[arg-type]
     ):
         assert b"".join([piece async for piece in answer.chunks()]).startswith(b"{")
+
+
+async def test_a_websocket_passes_its_host(tmp_path: Path) -> None:
+    """Both ways, below where the application is mounted; what is not there is refused."""
+    outer = host(ringfence.asgi(shop(tmp_path / "shop")), lifespan=True)
+    client = HttpClient(outer)  # type: ignore[arg-type]
+    async with Server(outer):
+        async with client.websocket("/shop/live/news") as socket:
+            await socket.send('"hello"')
+            assert await socket.receive() == "news hello"
+        with pytest.raises(HandshakeRefused) as refused:
+            async with client.websocket("/shop/nothing"):
+                pass
+        assert refused.value.response.status == 404
 
 
 def test_importing_it_loads_nothing_of_http() -> None:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.testing.http import HttpClient
-from ringfence.tools.http.static import Folder, Found, find
+from ringfence.tools.http.static import Found, find
 from tests.kernel.apps import running, write
 
 from .bystander import BYSTANDER, asked_throughout
@@ -120,8 +119,8 @@ async def test_no_name_leads_out_of_the_folder(tmp_path: Path) -> None:
     """Each of a corpus is refused, tells nothing, and harms nobody."""
     root = tricky(tmp_path / "shop")
     static = {"tools": {"http": {"static": {"/static": "public"}}}}
-    site = HttpClient(Folder("/static", root / "public"))
     async with running(root, {}, overrides=static) as app:
+        site = app.http
         assert (await site.get("/static/docs/page.html")).text == "page"
         async with asked_throughout(app):
             for name in NAMES:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from ringfence.tools.http.limits import Common
 from ringfence.tools.http.mounts import Beside
 from ringfence.tools.http.sockets import WebSocketClosed
 from ringfence.tools.http.wire import Answer, Receive, Scope, Send
+from tests.kernel.apps import running
 
 pytestmark = pytest.mark.anyio
 
@@ -397,3 +399,73 @@ async def test_nothing_is_loaded_where_nothing_is_configured(tmp_path: Path) -> 
     async with beside(tmp_path) as made:
         assert made.find(b"/") is None
         assert str(tmp_path) not in sys.path
+
+
+MOVED = """
+    from msgspec import Struct
+
+    from ringfence import Plugin
+    from ringfence.kernel.context import current
+    from ringfence.tools.http import get, post
+
+
+    class Items(Plugin):
+        @get("/items/{item_id}")
+        async def show(self, item_id: int) -> str:
+            return f"moved {item_id}"
+    """
+OLD = """
+    from ringfence.kernel.context import current
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+
+    async def old(request):
+        return PlainTextResponse(f"old {request.method} {current.get(None)}" + " " * 500)
+
+
+    every = ["GET", "POST", "PUT"]
+    app = Starlette(routes=[Route("/{path:path}", old, methods=every)])
+    """
+
+
+async def test_routes_move_over_one_by_one(tmp_path: Path) -> None:
+    """A route of Ringfence comes first, by path and method; everything else stays where it was,
+    and runs in no context."""
+    http = {
+        "mounts": {"/": "old11:app"},
+        "static": {"/files": "public"},
+        "compress_min_bytes": 100,
+        "cors": {"allow_origins": ["https://shop.example.com"]},
+    }
+    files = {"domains/items/show.py": MOVED, "old11.py": OLD, "public/a.txt": "a"}
+    async with running(tmp_path, files, overrides={"tools": {"http": http}}) as app:
+        assert (await app.http.get("/items/7")).json() == "moved 7"
+        assert (await app.http.put("/items/7")).text.strip() == "old PUT None"
+        assert (await app.http.get("/anything/else")).text.strip() == "old GET None"
+        assert (await app.http.get("/files/a.txt")).text == "a"
+        assert (await app.http.get("/files/b.txt")).status == 404
+        asked = {"accept-encoding": "gzip", "origin": "https://shop.example.com"}
+        answer = await app.http.get("/anything", headers=asked)
+        assert answer.headers["content-encoding"] == "gzip"
+        assert answer.headers["access-control-allow-origin"] == "https://shop.example.com"
+    assert str(tmp_path) not in sys.path
+
+
+@pytest.mark.parametrize(
+    "http, key",
+    [
+        ({"static": {"/s": "missing"}}, "tools.http.static"),
+        ({"mounts": {"/s": "?"}}, "tools.http.mounts"),
+        ({"cors": {"allow_origins": ["*"], "allow_credentials": True}}, "tools.http.cors"),
+    ],
+)
+async def test_an_application_with_such_a_key_does_not_start(
+    tmp_path: Path, http: dict[str, object], key: str
+) -> None:
+    """As with any other fault of the configuration."""
+    files = {"domains/items/show.py": MOVED}
+    with pytest.raises(StartRefused, match=re.escape(key)):
+        async with running(tmp_path, files, overrides={"tools": {"http": http}}):
+            pass
