@@ -323,6 +323,32 @@ async def test_a_message_in_hand_is_finished_though_its_peer_has_gone() -> None:
     assert site.ended is None
 
 
+async def test_a_handler_that_has_answered_learns_at_its_next_message_that_its_peer_has_gone() -> (
+    None
+):
+    """It is not cut off in what it does meanwhile, and goes on after its loop."""
+    release = asyncio.Event()
+    steps: list[str] = []
+
+    async def handler(socket: WebSocket) -> None:
+        await socket.accept()
+        async for _ in socket:
+            await socket.send("answer")
+            await release.wait()
+            steps.append("kept")
+        steps.append("tidied")
+
+    site = Talking(handler)
+    async with site.client.websocket("/") as socket:
+        await socket.send("order")
+        assert await socket.receive() == "answer"
+        await socket.abort()
+        await site.clock.settle()
+        release.set()
+    assert steps == ["kept", "tidied"]
+    assert site.ended is None
+
+
 async def test_what_comes_while_a_handler_sends_is_kept_for_it() -> None:
     """One message, and in its order."""
 

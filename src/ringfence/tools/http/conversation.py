@@ -4,9 +4,9 @@
     await endpoint.live(conversation.serve)((conversation.socket,))
     await conversation.conclude(None)   # or with what was raised
 
-Each message that comes in is a turn of its own. A handler that works on none is ended when its
-peer goes away. Invariant: whichever way the handler ends, the peer is told once, by an answer to
-the handshake or by a close code.
+Each message that comes in is a turn of its own; a handler that sends by itself, and looks at no
+message, is ended when its peer goes away. Invariant: whichever way the handler ends, the peer is
+told once, by an answer to the handshake or by a close code.
 """
 
 import asyncio
@@ -69,7 +69,8 @@ class Conversation:
         self._live: Live | None = None
         self._accepted = False
         self._receiving = False
-        self._busy = True  # with the handshake, or with a message
+        self._busy = True  # with the handshake, or with a message that is not answered
+        self._pushing = False  # it sends by itself: it may not look at its peer for long
         self._hand: asyncio.Task[object] | None = None  # the task that is
         self._hung_up = False
         self._ahead: asyncio.Task[Message] | None = None  # reads while the handler does not
@@ -80,8 +81,7 @@ class Conversation:
         """Run the handler, inside the connection's context.
 
         Raises:
-            ClientGone: The peer went away while the handler neither worked on a message nor
-                waited for one.
+            ClientGone: The peer went away while the handler was sending by itself.
             Stopping: The application stops.
             Exception: What the handler raised.
         """
@@ -139,6 +139,7 @@ class Conversation:
         named = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
         self._accepted = True
         self._hand = asyncio.current_task()  # of a `def` handler, the one that waits for it
+        self._busy = False
         await self._pass({"type": "websocket.accept", "subprotocol": subprotocol, "headers": named})
         self._answered()
 
@@ -147,7 +148,8 @@ class Conversation:
         if self._receiving:
             raise _misused("two tasks receive at once; expected one.")
         assert self._live is not None
-        self._hand, self._busy = asyncio.current_task(), False
+        self._hand = asyncio.current_task()
+        self._busy = self._pushing = False
         self._live.rest()
         if self._hung_up:
             self._leave()
@@ -204,22 +206,22 @@ class Conversation:
         """The message in hand is done with, as far as the peer can tell; the handler may go on."""
         if asyncio.current_task() is not self._hand:
             return
-        self._busy = False
+        self._busy, self._pushing = False, not self._busy
         if self._hung_up:
             self._leave()
         assert self._live is not None
         self._live.turn(deadline=False)
-        # Most handlers wait for the next message by then, and are told by it.
-        asyncio.get_running_loop().call_soon(self._read_ahead, context=Variables())
+        if self._pushing:  # by then, many wait for a message and are told by it
+            asyncio.get_running_loop().call_soon(self._read_ahead, context=Variables())
 
     def _read_ahead(self) -> None:
         """Read one message before it is asked for, to notice a peer that goes away."""
-        if not (self._busy or self._receiving or self._ahead) and self.closed is None:
+        if self._pushing and not self._receiving and self._ahead is None and self.closed is None:
             self._ahead = asyncio.ensure_future(self._receive_ahead())
 
     async def _receive_ahead(self) -> Message:
         message = await self._receive()
-        if message["type"] == "websocket.disconnect" and not self._receiving:
+        if message["type"] == "websocket.disconnect" and self._pushing:
             self.closed = message.get("code", 1005)
             assert self._live is not None
             self._live.end(ClientGone("the peer went away."))

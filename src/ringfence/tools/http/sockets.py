@@ -58,10 +58,11 @@ class Line(Protocol):
 class WebSocket:
     """One WebSocket, in the hands of the handler that serves it.
 
-    A received message has the deadline and the budget of a request, until the handler sends
-    something or waits for the next message; it is finished even if the peer goes away or the
-    application stops meanwhile. What the handler does later has a budget for each message that
-    it sends, and no deadline, and is cancelled when the peer goes away. What it raises closes
+    A received message has the deadline and the budget of a request, until the handler answers
+    it with a first `send` or waits for the next message; it is finished even if the peer goes
+    away or the application stops meanwhile. What the handler sends by itself, after `accept` or
+    beyond that answer, has a budget for each message and no deadline; it is cancelled when the
+    peer goes away, so that what it has to tidy up stands in `finally`. What it raises closes
     the connection: an expected error with 1008 and its code as the reason, anything else with
     1011. In a `def` handler: `wait(socket.accept())`, `for message in wait(socket)`.
 
