@@ -1,6 +1,7 @@
 """Deciding whether a client has what it asks for, and whether it knows what it changes."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from ringfence.tools.http.conditional import (
     http_date,
     not_modified,
 )
+from tests.kernel.apps import feature, running
 
 CHANGED = datetime(2026, 1, 2, 3, 4, 5, 999, UTC)
 tags = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters='"'))
@@ -123,3 +125,46 @@ def test_a_moment_without_a_time_zone_is_refused() -> None:
     """It could be any of 24."""
     with pytest.raises(ValueError, match="time zone"):
         http_date(CHANGED.replace(tzinfo=None))
+
+
+NOTES = feature(
+    """
+    from ringfence.tools.http import IfMatch, Reply, get, put
+
+
+    class Note(Struct):
+        text: str
+
+
+    class Notes(Plugin):
+        @get("/note")
+        async def show(self) -> Reply[Note]:
+            return Reply(Note("hello" * 100), etag="7")
+
+        @put("/note")
+        async def write(self, note: Note, match: IfMatch) -> Note:
+            match.require("7", required=True)
+            return note
+    """
+)
+
+
+@pytest.mark.anyio
+async def test_a_client_reads_and_changes_one_version(tmp_path: Path) -> None:
+    """What it has is not sent again, what it has not seen is not overwritten; also where
+    compression has marked the tag on its way."""
+    http = {"tools": {"http": {"compress_min_bytes": 100}}}
+    async with running(tmp_path, {"domains/notes/notes.py": NOTES}, overrides=http) as app:
+        gzip = {"accept-encoding": "gzip"}
+        for asked, etag in (({}, '"7"'), (gzip, 'W/"7"')):
+            read = await app.http.get("/note", headers=asked)
+            assert (read.status, read.headers["etag"]) == (200, etag)
+            known = await app.http.get("/note", headers={**asked, "if-none-match": etag})
+            assert (known.status, known.body) == (304, b"")
+            text = {"text": "x"}
+            written = await app.http.put("/note", json=text, headers={"if-match": etag})
+            assert (written.status, written.json()) == (200, text)
+        other = await app.http.put("/note", json=text, headers={"if-match": '"6"'})
+        assert (other.status, other.json(dict)["code"]) == (412, "precondition_failed")
+        blind = await app.http.put("/note", json=text)
+        assert (blind.status, blind.json(dict)["code"]) == (428, "precondition_required")

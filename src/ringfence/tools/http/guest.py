@@ -11,43 +11,25 @@ import logging
 import re
 import sys
 import threading
-from asyncio import Future, Task
-from collections.abc import Awaitable, Callable
-from contextvars import Context
+from asyncio import Future
+from collections.abc import Callable
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import cast
 
 from ringfence.kernel.ports import Clock
 from ringfence.tools.http.drain import alarm, drain
+from ringfence.tools.http.lifespan import FAILURES, Failed, Life, Lifespan, text_of
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.wire import Answer, Asgi, Message, Receive, Scope, Send
 
 # An import and a startup together; below the deadline that a driver's start has by default.
 START_S = 8.0
 STOP_S = 4.0
-
-# What SystemExit is here: a mounted application must not end the process that it is mounted in.
-FAILURES = (Exception, SystemExit)
 _NAME = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(\(\))?")
 # What a host of the Starlette family says about itself, and a mounted one would take for its own.
 _OF_THE_HOST = frozenset({"app", "app_root_path", "endpoint", "inbound", "path_params", "router"})
 logger = logging.getLogger(__name__)
-
-
-class LifespanScope(TypedDict):
-    """What an application is called with to be started and stopped."""
-
-    type: str
-    asgi: dict[str, str]
-    state: dict[str, object]
-
-
-Lifespan = Callable[[LifespanScope, Receive, Send], Awaitable[None]]
-
-
-class Failed(Exception):
-    """It cannot be imported, or it does not start."""
 
 
 class Guest:
@@ -66,7 +48,7 @@ class Guest:
         self._root = root
         self._clock = clock
         self._app: Asgi | None = None
-        self._life: _Life | None = None
+        self._life: Life | None = None
         self._state: dict[str, object] = {}
 
     @staticmethod
@@ -79,7 +61,7 @@ class Guest:
         try:
             with alarm(self._clock, START_S) as late:
                 app = await _imported(self._named, self._root, late)
-                self._life = _Life(cast("Lifespan", app), self._state)
+                self._life = Life(cast("Lifespan", app), self._state)
                 await self._life.start(late)
             self._app = app
         except Failed as failed:
@@ -161,71 +143,6 @@ class _Talk:
             raise
 
 
-class _Life:
-    """The lifespan of an application: one task, from before its startup to after its shutdown."""
-
-    def __init__(self, app: Lifespan, state: dict[str, object]) -> None:
-        loop = asyncio.get_running_loop()
-        self._app = app
-        self._started: Future[str] = loop.create_future()
-        self._stopped: Future[str] = loop.create_future()
-        self._events: asyncio.Queue[Message] = asyncio.Queue(2)
-        scope: LifespanScope = {
-            "type": "lifespan",
-            "asgi": {"version": "3.0", "spec_version": "2.0"},
-            "state": state,
-        }
-        # In no context of anybody: it outlasts whatever is running now.
-        self.task: Task[None] = asyncio.Task(self._run(scope), loop=loop, context=Context())
-
-    async def start(self, late: "Future[None]") -> None:
-        """Run the startup; raises Failed when it fails or is late."""
-        self._events.put_nowait({"type": "lifespan.startup"})
-        await self._end(self._started, late, "its startup")
-
-    async def stop(self, late: "Future[None]") -> None:
-        """Run the shutdown; raises Failed when it fails or is late."""
-        if not self.task.done():
-            self._events.put_nowait({"type": "lifespan.shutdown"})
-            await self._end(self._stopped, late, "its shutdown")
-
-    async def _end(self, ended: "Future[str]", late: "Future[None]", step: str) -> None:
-        either: set[Future[str] | Future[None]] = {ended, late}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done():
-            self.task.cancel()
-            raise Failed(f"{step} has taken too long")
-        if ended.result():
-            raise Failed(f"{step} failed: {ended.result()}")
-
-    async def _run(self, scope: LifespanScope) -> None:
-        try:
-            await self._app(scope, self._events.get, self._heard)
-        except FAILURES as error:
-            # Before its startup this is how an application says that it has no lifespan.
-            if self._started.done():
-                self._say(self._stopped, _text(error))
-        finally:
-            self._say(self._started, "")
-            self._say(self._stopped, "")
-
-    async def _heard(self, message: Message) -> None:
-        match message["type"]:
-            case "lifespan.startup.complete":
-                self._say(self._started, "")
-            case "lifespan.startup.failed":
-                self._say(self._started, _last_line(message) or "it gives no reason")
-            case "lifespan.shutdown.complete":
-                self._say(self._stopped, "")
-            case "lifespan.shutdown.failed":
-                self._say(self._stopped, _last_line(message) or "it gives no reason")
-
-    @staticmethod
-    def _say(future: "Future[str]", text: str) -> None:
-        if not future.done():
-            future.set_result(text)
-
-
 def add_folder(root: Path) -> None:
     """Let modules be imported from an application's folder, after those of the environment."""
     sys.path.append(str(root))
@@ -250,7 +167,7 @@ async def _imported(named: str, root: Path, late: "Future[None]") -> Asgi:
         try:
             result: object = _load(named, root)
         except BaseException as error:  # SystemExit too: one import must not end the process
-            result = Failed(f"it cannot be imported: {_text(error)}")
+            result = Failed(f"it cannot be imported: {text_of(error)}")
         try:
             loop.call_soon_threadsafe(deliver, result)
         except RuntimeError:  # the loop has been closed meanwhile
@@ -284,12 +201,3 @@ def _load(named: str, root: Path) -> object:
     for name in attribute.split("."):
         found = getattr(found, name)
     return cast("Callable[[], object]", found)() if call else found
-
-
-def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _last_line(message: Message) -> str:
-    text = cast("dict[str, str]", message).get("message", "")
-    return text.strip().rpartition("\n")[2]
