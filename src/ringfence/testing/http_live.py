@@ -15,6 +15,7 @@ from typing import TypeVar, overload
 import msgspec
 from msgspec import Struct
 
+from ringfence.kernel.ports import carry_in, carry_out
 from ringfence.testing.http_message import HttpResponse, header_list, response_of
 from ringfence.tools.http.sockets import WebSocketClosed
 from ringfence.tools.http.wire import Message, Receive, Scope, Send
@@ -42,7 +43,7 @@ class ReceivedEvent(Struct, frozen=True):
 
     def json(self, into: type[T]) -> T:
         """Return the data, decoded as `into`."""
-        return msgspec.json.decode(self.data, type=into)
+        return msgspec.json.decode(self.data, type=into, dec_hook=carry_in)
 
 
 # ---- streams
@@ -53,7 +54,8 @@ class _Inlet:
 
     def __init__(self, body: bytes) -> None:
         self._body: bytes | None = body
-        self._gone = asyncio.Event()
+        self._left = False
+        self._over = asyncio.Event()  # the answer is complete, or nobody reads it any more
         self.start: Message | None = None
         self.begun = asyncio.Event()
         self.pieces: Queue[bytes | None] = Queue(maxsize=1)
@@ -64,14 +66,14 @@ class _Inlet:
             await app(scope, self.receive, self.send)
         finally:
             self.begun.set()
-            if not self._gone.is_set():
+            if not self._over.is_set():
                 await self.pieces.put(None)
 
     async def receive(self) -> Message:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        await self._gone.wait()
+        await self._over.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -83,12 +85,16 @@ class _Inlet:
             raise RuntimeError(f"{message['type']} was sent after the end of the answer")
         self.complete = not message.get("more_body", False)
         body = message.get("body", b"")
-        if body and not self._gone.is_set():
+        if body and not self._left:
             await self.pieces.put(body)
+        if self.complete and not self._left:
+            await self.pieces.put(None)
+            self._over.set()
 
     def leave(self) -> None:
         """Go away: what is sent from now on goes nowhere."""
-        self._gone.set()
+        self._left = True
+        self._over.set()
         while not self.pieces.empty():
             self.pieces.get_nowait()
 
@@ -202,7 +208,8 @@ class ClientSocket:
         if isinstance(value, bytes):
             self._to_app.put_nowait({"type": "websocket.receive", "bytes": value})
         else:
-            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            encoded = msgspec.json.encode(value, enc_hook=carry_out).decode()
+            text = value if isinstance(value, str) else encoded
             self._to_app.put_nowait({"type": "websocket.receive", "text": text})
 
     @overload
@@ -227,7 +234,9 @@ class ClientSocket:
             raise self._over(message)
         text = message.get("text")
         content = message.get("bytes") or b"" if text is None else text
-        return content if into is None else msgspec.json.decode(content, type=into)
+        if into is None:
+            return content
+        return msgspec.json.decode(content, type=into, dec_hook=carry_in)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection, after what has been sent."""

@@ -7,8 +7,8 @@ import pytest
 
 from ringfence.testing import TestApplication
 from ringfence.testing.http import HandshakeRefused
+from ringfence.tools.http import WebSocketClosed
 from ringfence.tools.http.problem import Problem
-from ringfence.tools.http.sockets import WebSocketClosed
 from tests.kernel.apps import feature, running
 
 pytestmark = pytest.mark.anyio
@@ -16,10 +16,9 @@ pytestmark = pytest.mark.anyio
 FEED = feature('''
     from collections.abc import AsyncIterator, Iterator
 
-    from ringfence.tools.http import get, websocket
-    from ringfence.tools.http.markers import Header
-    from ringfence.tools.http.sockets import WebSocket
-    from ringfence.tools.http.streams import EventStream, ServerEvent, Stream
+    from ringfence.tools.http import (
+        EventStream, Header, ServerEvent, Stream, WebSocket, get, websocket,
+    )
 
 
     class NoSuchFeed(NotFound, code="feeds.no_such_feed"):
