@@ -232,3 +232,23 @@ def test_a_misfit_of_one_plugin_stays_with_it() -> None:
     """All but a route that two claim, of whom either may be the one that is meant."""
     rules = {f"RF3{n:02}" for n in range(1, 14)}
     assert rules - SPEC.contained == {"RF302"}
+
+
+async def exemplified(line: Line) -> None:
+    """Take a line.
+
+    Example: {"sku": 5}
+    """
+
+
+def test_an_example_that_would_be_refused_is_found() -> None:
+    """What the document shows works."""
+    (finding,) = found(endpoint("POST", "/a", exemplified))
+    assert finding.rule == "RF314"
+    assert "example 1 does not fit: $.sku" in finding.message
+
+
+def test_the_page_that_describes_an_application_has_its_path() -> None:
+    """No feature takes it."""
+    (finding,) = found(endpoint("GET", "/docs", plain))
+    assert finding.rule == "RF308"

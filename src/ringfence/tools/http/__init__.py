@@ -19,7 +19,7 @@ SPEC = ToolSpec(
     package="ringfence.tools.http",
     default_driver="uvicorn",
     check=check,
-    contained=frozenset(f"RF3{n:02}" for n in (1, *range(3, 14))),
+    contained=frozenset(f"RF3{n:02}" for n in (1, *range(3, 15))),
 )
 
 __all__ = [

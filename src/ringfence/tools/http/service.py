@@ -9,7 +9,8 @@ reports all that it finds.
     RF304 path parameter that is not one value  RF311 header, cookie or form field with fields
     RF305 more than one body                    RF312 service that only HTTP could call
     RF306 body where the method has none        RF313 WebSocket without @websocket, or the reverse
-    RF307 parameter type that HTTP does not carry
+    RF307 parameter type that HTTP does not     RF314 example in a docstring that would be refused
+          carry
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from msgspec import ValidationError, convert, structs
 
 from ringfence.errors import Finding
 from ringfence.kernel.ports import Declared, Facts
-from ringfence.tools.http import system
+from ringfence.tools.http import docs, docstrings, examples, system
 from ringfence.tools.http.binding import plan
 from ringfence.tools.http.contract import Route
 from ringfence.tools.http.kinds import Kind, answer_of, arms_of, kind_of, unserialisable
@@ -56,11 +57,15 @@ def check(facts: Facts) -> list[Finding]:
 
 
 def _path(declared: Declared, route: Route, pattern: Pattern) -> Iterator[Finding]:
-    if route.path in system.PATHS:
+    if route.path in (*system.PATHS, *docs.PATHS):
         message = f"{route.label} is a path that Ringfence answers itself"
         yield _finding(declared, "RF308", message, "choose another path")
-    for misfit in plan(route.method, pattern.names, declared.signature).misfits:
+    bound = plan(route.method, pattern.names, declared.signature)
+    for misfit in bound.misfits:
         yield _finding(declared, misfit.rule, f"{route.label}: {misfit.message}", misfit.fix)
+    for message in examples.misfits(bound.arguments, docstrings.read(declared.signature.doc)):
+        fix = "give what a client would send, as JSON"
+        yield _finding(declared, "RF314", f"{route.label}: {message}", fix)
 
 
 def _result(declared: Declared, route: Route) -> Iterator[Finding]:
