@@ -148,6 +148,26 @@ async def test_a_message_that_does_not_fit_leaves_the_connection_open(
         assert await socket.receive(Order) == Order("tea", 1)
 
 
+async def test_a_message_is_read_into_a_model_of_pydantic() -> None:
+    """Its faults come in the same shape."""
+    pydantic = pytest.importorskip("pydantic")
+    model = pydantic.create_model("Asked", sku=(str, ...), quantity=(int, ...))
+
+    async def handler(socket: WebSocket) -> None:
+        await socket.accept()
+        asked = await socket.receive(model)
+        await socket.send([type(asked) is model, asked.quantity])
+        with pytest.raises(Invalid) as error:
+            await socket.receive(model)
+        await socket.send([fault.path for fault in error.value.faults])
+
+    async with Talking(handler).client.websocket("/") as socket:
+        await socket.send('{"sku": "tea", "quantity": 2}')
+        assert await socket.receive(list[object]) == [True, 2]
+        await socket.send('{"sku": 1, "quantity": "x"}')
+        assert await socket.receive(list[str]) == ["$.sku", "$.quantity"]
+
+
 async def test_one_that_does_not_fit_and_is_not_caught_closes_it() -> None:
     """As any expected error: with its code."""
 

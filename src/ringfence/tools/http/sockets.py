@@ -15,7 +15,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar, overload
 from msgspec import DecodeError, json
 
 from ringfence.errors import Fault, Invalid, RingfenceError
-from ringfence.kernel.ports import faults
+from ringfence.kernel.ports import carry_in, faults
 
 T = TypeVar("T")
 MAX_REASON_BYTES = 123  # RFC 6455: what a close frame has room for
@@ -199,7 +199,7 @@ class Messages(Generic[T]):
 
 def _read(message: str | bytes, into: type[T]) -> T:
     try:
-        return json.decode(message, type=into)
+        return json.decode(message, type=into, dec_hook=carry_in)
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         found = _faults(message, into) or [Fault("$", str(error))]
     raise Invalid("the message does not fit", faults=found)
