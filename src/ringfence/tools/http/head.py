@@ -10,7 +10,6 @@ from typing import cast
 
 import httptools
 
-from ringfence.tools.http.hosts import well_formed
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.proxies import Proxies, scheme, traced
 from ringfence.tools.http.wire import Headers, Scope
@@ -91,13 +90,6 @@ def slow(part: str) -> Refused:
 def too_large(limit_bytes: int) -> Refused:
     """Return the refusal of headers that exceed their limit."""
     return Refused(431, "headers_too_large", f"the headers exceed {limit_bytes} bytes")
-
-
-def misdirected(host: bytes) -> Refused:
-    """Return the refusal of a Host that is not served."""
-    if not well_formed(host):
-        return malformed("expected a name or an address in the header Host")
-    return Refused(421, "host_not_served", "add the host to allowed_hosts in [tools.http]")
 
 
 def check_framing(version: str, noted: Mapping[bytes, bytes]) -> None:

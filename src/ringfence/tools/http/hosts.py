@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 
+from ringfence.tools.http.problem import Refused
+
 # Hosts remembered with their verdict; more than an application has, few enough to forget at once.
 _REMEMBERED = 1024
 _LONGEST = 255  # of a name in DNS
@@ -53,9 +55,12 @@ class Allowed:
         return self._loopback and is_loopback(name)
 
 
-def well_formed(host: bytes) -> bool:
-    """Say whether that is a name or an address, with or without a port."""
-    return _HOST.fullmatch(host) is not None
+def misdirected(host: bytes) -> Refused:
+    """Return the refusal of a Host that is not served."""
+    if _HOST.fullmatch(host) is None:
+        said = "expected a name or an address in the header Host"
+        return Refused(400, "malformed", said)
+    return Refused(421, "host_not_served", "add the host to allowed_hosts in [tools.http]")
 
 
 def is_loopback(address: str) -> bool:

@@ -27,13 +27,12 @@ from ringfence.tools.http.head import (
     believe,
     check_framing,
     malformed,
-    misdirected,
     note,
     origin_form,
     slow,
     too_large,
 )
-from ringfence.tools.http.hosts import Allowed
+from ringfence.tools.http.hosts import Allowed, misdirected
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.proxies import Proxies
 from ringfence.tools.http.wire import Headers, Scope
@@ -406,7 +405,9 @@ class Connection(HttpToolsProtocol):
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         lines = [b"GET %s%s HTTP/1.1" % (scope.get("raw_path", b"/"), query)]
         lines += [b"%s: %s" % header for header in scope["headers"]]
-        channel.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        channel.data_received(b"\r\n".join(lines) + b"\r\n\r\n")
+        if rest:
+            channel.data_received(rest)
 
     def _refuse(self, refused: Refused) -> None:
         """Answer that what came in is no request, in its turn, and read nothing more."""

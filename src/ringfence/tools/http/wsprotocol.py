@@ -7,13 +7,15 @@ and a client that neither reads nor answers a ping is cut off.
 
 from typing import TYPE_CHECKING, cast
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Ping, Pong
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from ringfence.tools.http.connections import SWEEP_S
 from ringfence.tools.http.head import malformed
-from ringfence.tools.http.problem import Refused, answer_to, stopping
+from ringfence.tools.http.problem import answer_to, stopping
 from ringfence.tools.http.wire import Answer, Scope
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class Socket(WSProtocol):
         self._open = shared.connections
         self._asked = cast("dict[str, object]", scope)
         self._peer = connection.peer
+        self._greeted = False  # the handshake has been read
+        self._early = b""  # what came before it was answered
         self._heard = self._open.now
         self._pinged = False
         self._stopping = False
@@ -47,11 +51,16 @@ class Socket(WSProtocol):
     def data_received(self, data: bytes) -> None:
         self._heard = self._open.now
         self._pinged = False
+        if self._greeted and not self.handshake_complete:  # wsproto would lose it
+            self._early += data
+            self._hold()
+            return
+        self._greeted = True
         try:
             self.conn.receive_data(data)
             self.handle_events()
-        except RemoteProtocolError as error:
-            self._fail(error)
+        except RemoteProtocolError:
+            self._fail()
         except LocalProtocolError:  # after the end
             self.transport.close()
 
@@ -87,6 +96,21 @@ class Socket(WSProtocol):
         known["scheme"] = "wss" if self._asked["scheme"] == "https" else "ws"
         await super().run_asgi()
 
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if self._early and self.handshake_complete:
+            early, self._early = self._early, b""
+            self.data_received(early)
+            if self.read_paused and self.queue.empty():
+                self.read_paused = False
+                self.transport.resume_reading()
+
+    def handle_close(self, event: CloseConnection) -> None:
+        """Answer the end; where it is ours, because what came in is no frame, say so."""
+        if self.conn.state is ConnectionState.OPEN and not self.close_sent:
+            self.transport.write(self.conn.send(event))
+        super().handle_close(event)
+
     def send_500_response(self) -> None:
         """Answer a handshake that nobody else has answered."""
         if self.response_started or self.handshake_complete:
@@ -99,15 +123,15 @@ class Socket(WSProtocol):
     def start_keepalive(self) -> None:
         """Start no timer: `check` keeps the time."""
 
-    def _fail(self, error: RemoteProtocolError) -> None:
-        """Answer what is no handshake, or close after what is no frame."""
-        if self.handshake_complete:
-            hint = error.event_hint
-            if isinstance(hint, CloseConnection) and not self.close_sent:
-                self.transport.write(self.conn.send(hint))
-            self.close_sent = True
-        else:
-            refused: Refused = malformed("expected a WebSocket handshake")
+    def _hold(self) -> None:
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def _fail(self) -> None:
+        """Answer what is no handshake."""
+        if not self.handshake_complete:
+            refused = malformed("expected a WebSocket handshake")
             self._open.refusals.note(refused.code, 400, self._peer)
             self._reject(refused.answer())
         self.transport.close()

@@ -1,0 +1,62 @@
+"""The driver without a port heeds what a driver with one does of a request's head."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from ringfence.kernel.ports import Inbound
+from ringfence.tools.http.conformance import endpoint, environment
+from ringfence.tools.http.drivers.memory import Config, Driver
+from ringfence.tools.http.wire import Message, Scope
+
+pytestmark = pytest.mark.anyio
+LINK = "1" * 32 + "-" + "2" * 16
+
+
+async def hello() -> str:
+    return "hello"
+
+
+def _scope(headers: Iterable[tuple[bytes, bytes]]) -> Scope:
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": "/hello",
+        "raw_path": b"/hello",
+        "query_string": b"",
+        "headers": list(headers),
+    }
+
+
+async def _status(driver: Driver, scope: Scope) -> int:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    driver.bind([endpoint("GET", "/hello", hello)], ())
+    await driver.start()
+    await driver.open()
+    await driver(scope, receive, send)
+    await driver.stop()
+    return sent[0].get("status", 0)
+
+
+@pytest.mark.parametrize(
+    "host, status", [(b"shop.example", 200), (b"evil.example", 421), (b"a b", 400)]
+)
+async def test_hosts_are_served_as_configured(host: bytes, status: int) -> None:
+    """And all of them where nothing is."""
+    configured = Driver(Config(allowed_hosts=("shop.example",)), environment())
+    assert await _status(configured, _scope([(b"host", host)])) == status
+    assert await _status(Driver(Config(), environment()), _scope([(b"host", host)])) == 200
+
+
+async def test_a_trace_from_outside_is_linked() -> None:
+    """As a stranger's: it does not go on."""
+    scope = _scope([(b"traceparent", b"00-" + LINK.encode() + b"-01")])
+    assert await _status(Driver(Config(), environment()), scope) == 200
+    assert scope.get("inbound") == Inbound(link=LINK)
