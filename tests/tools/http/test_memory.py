@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from ringfence.kernel.ports import Inbound
-from ringfence.tools.http.conformance import endpoint, environment
+from ringfence.kernel.ports import Endpoint, Inbound, Principal
+from ringfence.tools.http.contract import Route
+from ringfence.tools.http.doubles import Operation, Served, endpoint, environment
 from ringfence.tools.http.drivers.memory import Config, Driver
 from ringfence.tools.http.wire import Message, Scope
 
@@ -28,7 +29,25 @@ def _scope(headers: Iterable[tuple[bytes, bytes]]) -> Scope:
     }
 
 
-async def _status(driver: Driver, scope: Scope) -> int:
+class Recording(Served):
+    """An endpoint that remembers what it was told of the trace outside."""
+
+    def __init__(self, route: Route, function: Operation) -> None:
+        super().__init__(route, function)
+        self.inbound: list[Inbound | None] = []
+
+    async def open(
+        self,
+        args: tuple[object, ...],
+        principal: Principal | None = None,
+        tenant: str | None = None,
+        inbound: Inbound | None = None,
+    ) -> object:
+        self.inbound.append(inbound)
+        return await super().open(args, principal, tenant, inbound)
+
+
+async def _status(driver: Driver, scope: Scope, served: Endpoint | None = None) -> int:
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -37,7 +56,7 @@ async def _status(driver: Driver, scope: Scope) -> int:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    driver.bind([endpoint("GET", "/hello", hello)], ())
+    driver.bind([served or endpoint("GET", "/hello", hello)], ())
     await driver.start()
     await driver.open()
     await driver(scope, receive, send)
@@ -57,6 +76,7 @@ async def test_hosts_are_served_as_configured(host: bytes, status: int) -> None:
 
 async def test_a_trace_from_outside_is_linked() -> None:
     """As a stranger's: it does not go on."""
-    scope = _scope([(b"traceparent", b"00-" + LINK.encode() + b"-01")])
-    assert await _status(Driver(Config(), environment()), scope) == 200
-    assert scope.get("inbound") == Inbound(link=LINK)
+    route = Recording(Route("GET", "/hello"), hello)
+    headers = [(b"traceparent", b"00-" + LINK.encode() + b"-01")]
+    assert await _status(Driver(Config(), environment()), _scope(headers), route) == 200
+    assert route.inbound == [Inbound(link=LINK)]

@@ -14,7 +14,6 @@ from ringfence.errors import NotGranted
 from ringfence.kernel.ports import Endpoint, Grant, StaticName, ToolEnv
 from ringfence.tools.http.asgi import App, answer
 from ringfence.tools.http.drain import drain
-from ringfence.tools.http.head import misdirected
 from ringfence.tools.http.hosts import Allowed, misdirected
 from ringfence.tools.http.limits import Common
 from ringfence.tools.http.problem import stopping
@@ -35,7 +34,6 @@ class Driver:
         assert isinstance(config, Config)
         self._clock = env.clock
         self._app = App(config, env)
-        self._hosts = Allowed(config.allowed_hosts) if config.allowed_hosts else None
         self._hosts = Allowed(config.allowed_hosts) if config.allowed_hosts else None
         self._tasks: set[Task[None]] = set()
         self._serving = False
@@ -100,15 +98,7 @@ class Driver:
         return None
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
         try:
-            host = headers.get(b"host", b"")
-            if self._hosts is not None and not self._hosts.permits(host):
-                await answer(misdirected(host).answer(), scope, send)
-                return
-            if "inbound" not in scope:
-                # Whoever is in the same process is no stranger to it, yet no proxy either.
-                scope["inbound"] = traced(headers.get(b"traceparent", b""), trusted=False)
             await self._app(scope, receive, send)
         except CancelledError:
             # The outermost frame of the request's own task: whoever cancelled has been answered.
