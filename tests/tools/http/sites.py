@@ -40,13 +40,13 @@ class Site:
         self.hang_ups: HangUps = set()
         self.turns: list[bool | None] = []
         self.ended: BaseException | None = None
-        self.client = HttpClient(self._serve)
+        self.client = HttpClient(self.serve)
 
     def stop(self) -> None:
         for hang_up in tuple(self.hang_ups):
             hang_up()
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise NotImplementedError
 
     async def _run(self, work: Awaitable[None], live: Counted) -> None:
@@ -67,7 +67,7 @@ class Streaming(Site):
         self._function = function
         self.started = False
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         delivery = Delivery(scope, receive, send, clock=self.clock, hang_ups=self.hang_ups)
         live = Counted(self)
 
@@ -88,7 +88,7 @@ class Talking(Site):
         self._function = function
         self._limit = max_message_bytes
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         conversation = Conversation(
             scope, receive, send, hang_ups=self.hang_ups, max_message_bytes=self._limit
         )

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from ringfence.errors import NotFound
+from ringfence.testing.http_message import http_scope
 from ringfence.tools.http.leaving import ClientGone
 from ringfence.tools.http.streams import Stream, start_headers
+from ringfence.tools.http.wire import Message
 from tests.tools.http.sites import Streaming
 
 pytestmark = pytest.mark.anyio
@@ -113,6 +115,21 @@ async def test_a_source_that_waits_is_closed_as_well() -> None:
         assert await anext(answer.chunks()) == b"a"
         await site.clock.settle()
     assert closed == [True]
+
+
+async def test_a_server_that_breaks_beside_the_answer_is_heard() -> None:
+    """What the tasks beside a source raise is not lost."""
+
+    async def broken() -> Message:
+        raise LookupError("of the server")
+
+    async def taken(message: Message) -> None:
+        await asyncio.sleep(0)
+
+    site = Streaming(lambda _: Stream(["a", "b"]))
+    scope, _ = http_scope("GET", "/", {}, {})
+    await site.serve(scope, broken, taken)
+    assert isinstance(site.ended, LookupError)
 
 
 async def test_a_slow_client_holds_the_source_up() -> None:

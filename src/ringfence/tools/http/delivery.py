@@ -203,14 +203,16 @@ def gone() -> ClientGone:
 
 @asynccontextmanager
 async def beside(*works: Coroutine[object, None, None]) -> AsyncIterator[None]:
-    """Run `works` beside a block, and end them with it."""
+    """Run `works` beside a block, and end them with it. What one of them raised is raised then."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
 
 
 class _Source(Protocol):
