@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 import pytest
 
 from ringfence.testing import boot
+from ringfence.tools.http import docs
 from ringfence.tools.http.docs import PATHS, page
 from ringfence.tools.http.drivers.uvicorn import Driver
 from ringfence.tools.http.system import OPENAPI
@@ -85,6 +86,12 @@ def test_all_that_the_page_needs_is_served_beside_it() -> None:
     assert local
     for name in local:
         assert urljoin("/shop/docs", name).removeprefix("/shop") in {*PATHS, OPENAPI}
+
+
+def test_every_file_of_the_page_is_served() -> None:
+    """None lies in the package for nothing."""
+    files = {path.name for path in (Path(docs.__file__).parent / "site").iterdir()}
+    assert files - {"index.html"} == {path.removeprefix("/docs/") for path in PATHS} - {"/docs"}
 
 
 @pytest.mark.parametrize("path", PATHS)
