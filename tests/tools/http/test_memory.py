@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import pytest
 
 from ringfence.kernel.ports import Endpoint, Inbound, Principal
+from ringfence.tools.http.conformance import environment
 from ringfence.tools.http.contract import Route
-from ringfence.tools.http.doubles import Operation, Served, endpoint, environment
+from ringfence.tools.http.doubles import Operation, Served, endpoint
 from ringfence.tools.http.drivers.memory import Config, Driver
 from ringfence.tools.http.wire import Message, Scope
 
