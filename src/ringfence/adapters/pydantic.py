@@ -94,13 +94,15 @@ def faults(cls: type[BaseModel], value: object, strict: bool) -> list[Fault]:
     return []
 
 
-def plain(value: BaseModel) -> object:
+def plain(value: object) -> object:
     """Return what its JSON says, as Python objects."""
+    assert isinstance(value, BaseModel)
     return value.model_dump(mode="json", by_alias=True, warnings=False)
 
 
-def json(value: BaseModel) -> bytes:
+def json(value: object) -> bytes:
     """Return its JSON."""
+    assert isinstance(value, BaseModel)
     return value.model_dump_json(by_alias=True, warnings=False).encode()
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlencode
 import msgspec
 from msgspec import Struct
 
+from ringfence.kernel.ports import carry_in, carry_out
 from ringfence.tools.http.wire import Message, Scope
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class HttpResponse(Struct, frozen=True):
         return msgspec.json.decode(self.body) if into is None else self._read(into)
 
     def _read(self, into: type[T]) -> T:
-        return msgspec.json.decode(self.body, type=into)
+        return msgspec.json.decode(self.body, type=into, dec_hook=carry_in)
 
 
 def response_of(start: Message, body: bytes) -> HttpResponse:
@@ -138,7 +139,7 @@ def _body(sent: Content) -> tuple[str, bytes]:
     """Return the type of a body, empty where it says nothing of it, and the body."""
     json, data, files = sent.get("json"), sent.get("data"), sent.get("files")
     if json is not None:
-        return "application/json", msgspec.json.encode(json)
+        return "application/json", msgspec.json.encode(json, enc_hook=carry_out)
     if files:
         return _multipart(_pairs(data or {}), files)
     if data is not None:
