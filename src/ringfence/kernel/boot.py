@@ -153,7 +153,7 @@ def declare(modules: loader.Modules, app: Wiring) -> Manifest:
     quarantined = list(modules.quarantined)
     findings = [*modules.sources.findings, *(q.finding for q in quarantined)]
     plugins: list[PluginFacts] = []
-    for feature in modules.sources.discovered.features:
+    for feature in modules.sources.features:
         module = modules.by_feature.get(feature.id)
         if module is None:
             continue
@@ -161,7 +161,7 @@ def declare(modules: loader.Modules, app: Wiring) -> Manifest:
             if isinstance(value, type) and "__ringfence_tool__" in vars(value):
                 app.know(value)
         lines = modules.sources.by_feature[feature.id].lines
-        place = Place(feature.id, feature.domain, feature.file, lines)
+        place = Place(feature.domain, feature.name, feature.path, lines)
         facts, wrong = read_plugin(module, place, frozenset(app.request_values))
         findings += wrong
         if facts is not None and not wrong:
@@ -174,7 +174,7 @@ def declare(modules: loader.Modules, app: Wiring) -> Manifest:
 
 def _contain(manifest: Manifest, sources: loader.Sources, app: Wiring) -> Manifest:
     """Let the tools check their part; a finding that concerns one plugin quarantines that one."""
-    facts = Facts(manifest.declared, sources.discovered.domains, sources.discovered.root)
+    facts = Facts(manifest.declared, sources.domains, sources.root)
     by_file = {plugin.file: plugin for plugin in manifest.plugins}
     contained = dict.fromkeys(manifest.findings)
     ambiguous: list[Finding] = []

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ringfence.errors import AppError, Finding
 from ringfence.kernel.context import Context, Principal
+from ringfence.kernel.loader import Feature
 from ringfence.kernel.manifest import (
     Need,
     Offer,
@@ -31,12 +32,9 @@ _MARKS = ("__ringfence_tool__", "__ringfence_requires__")
 _NAMED = "correct the name, or import it"  # of an annotation that cannot be evaluated
 
 
-class Place(Struct, frozen=True):
-    """Which feature a module is, and where its classes and fields stand (`Class.field` → line)."""
+class Place(Feature, frozen=True):
+    """A feature, and where its classes and fields stand (`Class.field` → line)."""
 
-    id: str
-    domain: str
-    file: str
     lines: Mapping[str, int]
 
     def finding(self, name: str, rule: str, message: str, fix: str = "") -> Finding:
@@ -156,15 +154,14 @@ class _Reading:
             )
             return None
         target, optional = _strip_none(hint)
-        marks: Mapping[str, object] = vars(target) if isinstance(target, type) else {}
-        if "__ringfence_tool__" in marks and isinstance(target, type):
-            return ToolNeed(name, str(marks["__ringfence_tool__"]), target)
-        if "__ringfence_requires__" in marks and isinstance(target, type):
-            return self._service_need(name, target, str(marks["__ringfence_requires__"]), optional)
-        if isinstance(target, type) and issubclass(target, Struct):
-            section = getattr(target, "__section__", "")
-            if section:
-                return SettingsNeed(name, section, target)
+        if isinstance(target, type):
+            marks = vars(target)
+            if "__ringfence_tool__" in marks:
+                return ToolNeed(name, marks["__ringfence_tool__"], target)
+            if "__ringfence_requires__" in marks:
+                return self._service_need(name, target, marks["__ringfence_requires__"], optional)
+            if _is_need(target):
+                return SettingsNeed(name, target)
         shown = getattr(hint, "__name__", str(hint)) if hint is not None else "no annotation"
         self._report(
             name,
@@ -264,24 +261,24 @@ class _Reading:
             return None, ()
         taken: list[Parameter] = []
         values: list[RequestValue] = []
-        wrong = 0
+        known = len(self.findings)
         for parameter in list(inspect.signature(function).parameters.values())[1:]:
             hint = hints.get(parameter.name)
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                wrong += self._report(
+                self._report(
                     name, "RF112", f"*{parameter.name} has no fixed shape", "name each parameter"
                 )
             elif isinstance(hint, type) and hint in self.request_types:
                 values.append(RequestValue(parameter.name, hint))
             elif parameter.name not in hints:
-                wrong += self._report(
+                self._report(
                     name,
                     "RF112",
                     f"{parameter.name!r} has no annotation",
                     f"annotate it, as in `{parameter.name}: str`",
                 )
             elif any(_inner(hint) is kind for kind in self.request_types):  # never from a payload
-                wrong += self._report(
+                self._report(
                     name,
                     "RF112",
                     f"{parameter.name!r} is filled in by the kernel, and cannot be optional",
@@ -291,38 +288,37 @@ class _Reading:
                 default = REQUIRED if parameter.default is parameter.empty else parameter.default
                 taken.append(Parameter(parameter.name, hint, default))
         if "return" not in hints:
-            wrong += self._report(
+            self._report(
                 name,
                 "RF112",
                 "it has no return annotation",
                 "annotate it: `-> None` where nothing comes back",
             )
-        wrong += sum(self._unreadable(name, repr(p.name), p.annotation) for p in taken)
-        wrong += self._unreadable(name, "its result", hints.get("return"))
-        if wrong:
+        for one in taken:
+            self._check_type(name, repr(one.name), one.annotation)
+        self._check_type(name, "its result", hints.get("return"))
+        if len(self.findings) > known:
             return None, ()
         doc = inspect.cleandoc(function.__doc__ or "")
         return Signature(tuple(taken), hints["return"], doc), tuple(values)
 
-    def _unreadable(self, name: str, what: str, hint: object) -> int:
+    def _check_type(self, name: str, what: str, hint: object) -> None:
         try:
             describe(hint)
         except (TypeError, NameError) as error:
-            return self._report(
+            self._report(
                 name,
                 "RF112",
                 f"{what} has a type of no schema: {error}",
                 "use scalars and collections of them, a Struct, a dataclass or a TypedDict",
             )
-        return 0
 
-    def _report(self, name: str, rule: str, message: str, fix: str = "") -> int:
+    def _report(self, name: str, rule: str, message: str, fix: str = "") -> None:
         where = f"{self.cls.__name__}.{name}" if name else self.cls.__name__
         if name in self.place.lines:
             where = name
         subject = f"{self.place.id}.{name}".rstrip(".")
         self.findings.append(self.place.finding(where, rule, f"{subject}: {message}", fix))
-        return 1
 
 
 def _is_need(value: object) -> TypeGuard[type]:

@@ -65,13 +65,11 @@ class Discovered(Struct, frozen=True):
     findings: Sequence[Finding]
 
 
-class Sources(Struct, frozen=True):
+class Sources(Discovered, frozen=True):
     """What those files say, without having run any."""
 
-    discovered: Discovered
     by_feature: Mapping[str, Source]
     offers: Mapping[str, Sequence[str]]  # domain → the services that its files declare, as written
-    findings: Sequence[Finding]
     quarantined: Sequence[Quarantined]
 
     def lost(self, feature: "Feature | PluginFacts", finding: Finding) -> Quarantined:
@@ -92,48 +90,52 @@ class Modules(Struct, frozen=True):
 
 def discover(root: Path) -> Discovered:
     """List the features of every domain under `root`, and what is wrong with their names."""
-    findings: list[Finding] = []
     domains: dict[str, Path] = {}
-    features: list[Feature] = []
+    found: list[Feature | Finding | None] = []
     for folder in sorted((root / "domains").iterdir()):
-        if folder.name.startswith((".", "_")) or not folder.is_dir():
-            continue
-        place = f"domains/{folder.name}"
-        if _acceptable(folder, root, place, findings):
-            domains[folder.name] = folder
-            features += _features(folder, root, findings)
+        if not folder.name.startswith((".", "_")) and folder.is_dir():
+            wrong = _wrong_name(folder, root)
+            found.append(wrong)
+            if wrong is None:
+                domains[folder.name] = folder
+                found += [_entry(path, root) for path in sorted(folder.iterdir())]
+    features = [one for one in found if isinstance(one, Feature)]
+    findings = [one for one in found if isinstance(one, Finding)]
     return Discovered(root, domains, features, findings)
 
 
-def _features(folder: Path, root: Path, findings: list[Finding]) -> Iterator[Feature]:
-    for path in sorted(folder.iterdir()):
-        place = f"domains/{folder.name}/{path.name}"
-        if path.name.startswith(("_", ".")):
-            if path.name == "__init__.py" and path.is_file() and path.stat().st_size:
-                message = "a domain's __init__.py is never run"
-                findings.append(Finding(place, 1, "RF101", message, "move it to a `_helper.py`"))
-        elif path.is_dir():
-            if path.name not in _KEPT and any(path.glob("*.py")):
-                message = "a domain has no sub-folders of features"
-                fix = "move the files up, or start the folder's name with `_`"
-                findings.append(Finding(place, 0, "RF101", message, fix))
-        elif path.suffix == ".py" and _acceptable(path, root, place, findings):
-            yield Feature(folder.name, path.stem, path)
+def _entry(path: Path, root: Path) -> Feature | Finding | None:
+    """Return what one entry of a domain's folder is; None for what is none of Ringfence's."""
+    line = 0
+    if path.name.startswith(("_", ".")):
+        if path.name != "__init__.py" or not path.is_file() or not path.stat().st_size:
+            return None
+        line, message, fix = 1, "a domain's __init__.py is never run", "move it to a `_helper.py`"
+    elif path.is_dir():
+        if path.name in _KEPT or not any(path.glob("*.py")):
+            return None
+        message = "a domain has no sub-folders of features"
+        fix = "move the files up, or start the folder's name with `_`"
+    elif path.suffix == ".py":
+        return _wrong_name(path, root) or Feature(path.parent.name, path.stem, path)
+    else:
+        return None
+    return Finding(path.relative_to(root).as_posix(), line, "RF101", message, fix)
 
 
-def _acceptable(path: Path, root: Path, place: str, findings: list[Finding]) -> bool:
+def _wrong_name(path: Path, root: Path) -> Finding | None:
     """Refuse a name that cannot be a word of Python, and a link that leads out of the folder."""
     name = path.stem if path.suffix == ".py" else path.name
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         message = f"{name!r} cannot be a name; expected lower_case_words, as in place_order"
-        findings.append(Finding(place, 0, "RF101", message, "rename it"))
-        return False
+        fix = "rename it"
     # Not `resolve`, which raises where links form a circle.
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+    elif not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         message = "this is a link that leads out of the application; expected a file in it"
-        findings.append(Finding(place, 0, "RF101", message, "put the file itself there"))
-        return False
-    return True
+        fix = "put the file itself there"
+    else:
+        return None
+    return Finding(path.relative_to(root).as_posix(), 0, "RF101", message, fix)
 
 
 def read_sources(discovered: Discovered, library: Library) -> Sources:
@@ -145,8 +147,9 @@ def read_sources(discovered: Discovered, library: Library) -> Sources:
         offers[feature.domain] += [name for word, name in names if word == "service"]
     findings = list(discovered.findings)
     quarantined: list[Quarantined] = []
-    sources = Sources(discovered, by_feature, offers, findings, quarantined)
-    for feature in discovered.features:
+    root, domains, features = discovered.root, discovered.domains, discovered.features
+    sources = Sources(root, domains, features, findings, by_feature, offers, quarantined)
+    for feature in features:
         for finding in _unloadable(feature, by_feature[feature.id], offers):
             findings.append(finding)
             quarantined.append(sources.lost(feature, finding))
@@ -185,12 +188,12 @@ def import_features(
 ) -> Modules:
     """Import every readable feature under the guard, as a new generation of the application; each
     within its deadline, on a thread beside the loop."""
-    root = sources.discovered.root
+    root = sources.root
     territory = guard.Territory(root, f"{app}@{next(_instances)}", library, sources.offers)
     guard.install(territory)
     undo.callback(guard.remove, territory)
     known = {q.id for q in sources.quarantined}
-    wanted = [f for f in sources.discovered.features if f.id not in known]
+    wanted = [f for f in sources.features if f.id not in known]
     names = [f"{territory.prefix}.{feature.module}" for feature in wanted]
     results = run_each([partial(importlib.import_module, name) for name in names], timeout_s)
     library.keep()

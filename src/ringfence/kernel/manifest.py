@@ -35,7 +35,6 @@ class SettingsNeed(Struct, frozen=True):
     """A field that is given a section of the configuration."""
 
     field: str
-    section: str
     settings: type[Struct]
 
 

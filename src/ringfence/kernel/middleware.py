@@ -70,23 +70,24 @@ def _positional(offer: Offer, method: Callable[..., object]) -> Callable[..., ob
     return call
 
 
-def _value_of(value: RequestValue, ctx: Context) -> object:
-    if value.type is Context:
-        return ctx
-    if value.type is Principal:
-        if ctx.principal is None:
-            raise Unauthenticated(
-                "nobody is signed in; expected a principal.", subject=ctx.operation
-            )
-        return ctx.principal
-    raise KernelBug(f"nothing fills in {value.type.__name__}", subject=value.parameter)
+def _principal(ctx: Context) -> Principal:
+    if ctx.principal is None:
+        raise Unauthenticated("nobody is signed in; expected a principal.", subject=ctx.operation)
+    return ctx.principal
+
+
+# What the kernel itself fills in; the rest is yielded by tools.
+_FILLED: Mapping[type, Callable[[Context], object]] = {
+    Context: lambda ctx: ctx,
+    Principal: _principal,
+}
 
 
 def _values(wanted: list[RequestValue]) -> dict[str, object]:
     ctx = current.get()
     if ctx is None:
         raise KernelBug("a handler ran outside any context")
-    return {value.parameter: _value_of(value, ctx) for value in wanted}
+    return {value.parameter: _FILLED[value.type](ctx) for value in wanted}
 
 
 def _with_values(method: Handler, wanted: list[RequestValue]) -> Handler:

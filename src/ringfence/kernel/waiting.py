@@ -50,16 +50,11 @@ def wait(
         try:
             return cast(T, _ask(lambda _: wanted))
         finally:
-            _discard(wanted)
+            if isinstance(wanted, Coroutine):  # one that was refused was never started
+                wanted.close()
     if isinstance(wanted, AbstractAsyncContextManager):
         return _entered(wanted)
     return _iterate(wanted)
-
-
-def _discard(waited_for: object) -> None:
-    """Close a coroutine; one that was refused was never started."""
-    if isinstance(waited_for, Coroutine):
-        waited_for.close()
 
 
 @contextmanager
