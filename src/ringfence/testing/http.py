@@ -1,8 +1,8 @@
 """An HTTP client that calls an ASGI application in the process, on the running loop.
 
 `HttpClient(app)`, then `await client.get("/orders/1")`. It goes through routing, binding and
-encoding as a request from outside does; there is no socket and no thread. What stays open,
-streams, events and WebSockets, is in `http_live.py`.
+encoding as a request from outside does; there is no socket and no thread. What stays open
+is in `http_stream.py` and `http_socket.py`.
 """
 
 import asyncio
@@ -10,14 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Unpack
 
-from ringfence.testing.http_live import (
-    ClientSocket,
-    HandshakeRefused,
-    ReceivedEvent,
-    StreamedResponse,
-    streaming,
-    talking,
-)
 from ringfence.testing.http_message import (
     Content,
     HttpResponse,
@@ -26,6 +18,8 @@ from ringfence.testing.http_message import (
     response_of,
     socket_scope,
 )
+from ringfence.testing.http_socket import ClientSocket, HandshakeRefused, talking
+from ringfence.testing.http_stream import ReceivedEvent, StreamedResponse, streaming
 from ringfence.tools.http.wire import Message, Receive, Scope, Send
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
