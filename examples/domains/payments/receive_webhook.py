@@ -7,13 +7,12 @@ sent again; the table of events stops new ones from counting twice.
 import hmac
 from typing import Annotated, Literal
 
-from msgspec import DecodeError, Meta, Struct, json
+from msgspec import Meta, Struct
 
-from ringfence import Invalid, NotFound, Plugin, Secret, Settings, Unauthenticated
-from ringfence.errors import Fault
+from ringfence import NotFound, Plugin, Secret, Settings, Unauthenticated
 from ringfence.tools.clock import Clock
 from ringfence.tools.db import Database
-from ringfence.tools.http import get, header, post
+from ringfence.tools.http import get, header, post, read_json
 
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -57,13 +56,13 @@ class ReceiveWebhook(Plugin):
     async def receive(
         self,
         body: bytes,
-        timestamp: Annotated[int, header("X-Timestamp")] = 0,
+        timestamp: Annotated[int, Meta(ge=0, le=2**53), header("X-Timestamp")] = 0,
         signature: Annotated[str, header("X-Signature-256")] = "",
     ) -> None:
         """Take one event; one that came before is answered and does nothing."""
         # Nobody who cannot sign reaches the database, or has a body parsed.
         self._verify(body, timestamp, signature)
-        event = _read(body)
+        event = read_json(body, PaymentEvent)
         async with self.db.transaction() as tx:
             is_new = await tx.execute(
                 "INSERT INTO payment_events (id, received_at) VALUES ($1, $2)"
@@ -99,10 +98,3 @@ class ReceiveWebhook(Plugin):
             raise BadSignature("the signature does not fit.")
         if abs(self.clock.now().timestamp() - timestamp) > self.payments.tolerance_s:
             raise TooOld("the request was not signed just now.")
-
-
-def _read(body: bytes) -> PaymentEvent:
-    try:
-        return json.decode(body, type=PaymentEvent)
-    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid("the event cannot be read.", faults=[Fault("$", str(error))]) from None

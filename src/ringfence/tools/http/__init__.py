@@ -4,6 +4,7 @@ from ringfence.kernel.ports import ToolSpec
 from ringfence.tools.http.conditional import IfMatch, PreconditionFailed, PreconditionRequired
 from ringfence.tools.http.contract import Http, Route, delete, get, patch, post, put, websocket
 from ringfence.tools.http.files import File
+from ringfence.tools.http.json_text import read_json
 from ringfence.tools.http.markers import Cookie, Form, Header, cookie, form, header
 from ringfence.tools.http.pages import Page, Paged
 from ringfence.tools.http.reply import Reply, SetCookie
@@ -53,5 +54,6 @@ __all__ = [
     "patch",
     "post",
     "put",
+    "read_json",
     "websocket",
 ]

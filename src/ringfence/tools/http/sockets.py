@@ -12,10 +12,8 @@ What a socket needs of the connection behind it is `Line`; `conversation.py` has
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar, overload
 
-from msgspec import DecodeError, json
-
-from ringfence.errors import Fault, Invalid, RingfenceError
-from ringfence.kernel.ports import carry_in, faults
+from ringfence.errors import RingfenceError
+from ringfence.tools.http.json_text import read_json
 
 T = TypeVar("T")
 MAX_REASON_BYTES = 123  # RFC 6455: what a close frame has room for
@@ -146,7 +144,7 @@ class WebSocket:
                 `max_message_bytes`.
         """
         message = await self._line.next()
-        return message if into is None else _read(message, into)
+        return message if into is None else read_json(message, into, subject="message")
 
     async def send(self, value: object) -> None:
         """Send a message: `str` as text, `bytes` as they are, anything else as JSON text.
@@ -195,21 +193,3 @@ class Messages(Generic[T]):
             return await self._socket.receive(self._into)
         except WebSocketClosed:
             raise StopAsyncIteration from None
-
-
-def _read(message: str | bytes, into: type[T]) -> T:
-    try:
-        return json.decode(message, type=into, dec_hook=carry_in)
-    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        found = _faults(message, into) or [Fault("$", str(error))]
-    raise Invalid("the message does not fit", faults=found)
-
-
-def _faults(message: str | bytes, into: type[object]) -> Sequence[Fault]:
-    try:
-        value: object = json.decode(message)
-    except RecursionError:
-        return [Fault("$", "it is nested too deeply")]
-    except (DecodeError, UnicodeDecodeError) as error:
-        return [Fault("$", f"it is not JSON: {error}")]
-    return faults(value, into)
