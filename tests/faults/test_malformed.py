@@ -132,7 +132,7 @@ async def test_what_is_refused_is_refused_byte_by_byte(case: Case) -> None:
 SERVED = [
     ("leading empty lines", b"\r\n\r\n" + get(HOST), [200]),
     ("an absolute target", get(HOST, target=b"http://localhost:1/hello"), [200]),
-    ("OPTIONS for the whole server", b"OPTIONS * HTTP/1.1\r\n" + H + END, [404]),
+    ("OPTIONS for the whole server", b"OPTIONS * HTTP/1.1\r\n" + H + END, [204]),
     ("TRACE", b"TRACE /hello HTTP/1.1\r\n" + H + END, [405]),
     ("an upgrade to HTTP/2", get(HOST, b"Connection: upgrade", b"Upgrade: h2c"), [200]),
     ("an upgrade nobody speaks", get(HOST, b"Connection: upgrade", b"Upgrade: websocket"), [200]),
