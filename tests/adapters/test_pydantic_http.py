@@ -107,7 +107,7 @@ ORDERS = feature("""
             return str(order)
 
         @post("/optional")
-        async def optional(self, order: Open | None) -> str:
+        async def optional(self, order: Annotated[Open | None, Meta(title="An order")]) -> str:
             return repr(order)
 
         @post("/default")

@@ -104,8 +104,9 @@ def _announced() -> Mapping[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="ringfence.payloads")}
 
 
-@functools.cache
-def _adapter(package: str) -> Adapter | None:
+@functools.lru_cache(maxsize=256)
+def _adapter(module: str) -> Adapter | None:
+    package = module.partition(".")[0]
     # What is installed is read, which takes its time, once some class may be carried.
     known = package == "msgspec" or package in sys.stdlib_module_names
     point = None if known else _announced().get(package)
@@ -116,7 +117,7 @@ def adapter_of(cls: object) -> Adapter | None:
     """Return what carries a class that msgspec does not know; None where nothing does."""
     if not is_class(cls) or issubclass(cls, Struct):
         return None
-    adapters = (_adapter(base.__module__.partition(".")[0]) for base in cls.__mro__[1:])
+    adapters = (_adapter(base.__module__) for base in cls.__mro__[1:])
     return next((one for one in adapters if one is not None and one.carries(cls)), None)
 
 

@@ -25,7 +25,6 @@ from msgspec import (
     DecodeError,
     Struct,
     ValidationError,
-    convert,
     defstruct,
     inspect,
     json,
@@ -143,12 +142,19 @@ def _carried_arm(hint: object) -> tuple[type, Adapter] | None:
 def _carried_reader(hint: object, cls: type, adapter: Adapter) -> BodyReader:
     parse = json.Decoder().decode
     keys = adapter.keys(cls)
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    optional = type(None) in get_args(bare)
 
     def decode(content: bytes) -> object:
-        value = parse(content)
+        value: object = parse(content)
+        if value is None and optional:
+            return None
         if keys is not None and isinstance(value, dict) and not keys.issuperset(value):
             raise ValidationError("Object contains unknown fields")
-        return convert(value, cast("type[object]", hint), dec_hook=carry_in)
+        try:
+            return adapter.read(cls, value, True)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
 
     return BodyReader(decode, hint, keys=keys)
 
