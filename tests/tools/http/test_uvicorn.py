@@ -243,7 +243,10 @@ async def test_an_announced_body_that_is_too_long_is_refused_unread() -> None:
         b"GET /\x1b[31m HTTP/1.1\r\nhost: localhost\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: localhost\r\nx: \x1b]0;t\x00\r\n\r\n",
         b"GET / HTTP/9.9\r\nhost: localhost\r\n\r\n",
-        b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+        (
+            b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n"
+            b"transfer-encoding: chunked\r\n\r\n"
+        ),
         b"GET /\xc3\xa9 HTTP/1.1\r\nhost: localhost\r\n\r\n",
     ],
 )
