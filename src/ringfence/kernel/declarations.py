@@ -59,24 +59,32 @@ def read_plugin(
     plugins = [cls for cls in own if issubclass(cls, Plugin)]
     if len(plugins) != 1:
         return None, [_wrong_number(plugins, place)]
-    errors = tuple(cls for cls in own if issubclass(cls, AppError) and "code" in vars(cls))
-    reading = _Reading(plugins[0], place, frozenset((*request_types, *KERNEL_VALUES)), errors)
+    named = (cls for cls in vars(module).values() if _is_declared_error(cls))
+    errors = tuple(dict.fromkeys(named))  # also those that its domain's helpers declare
+    doc = inspect.cleandoc(module.__doc__ or plugins[0].__doc__ or "")
+    reading = _Reading(plugins[0], place, frozenset((*request_types, *KERNEL_VALUES)), doc, errors)
     facts = PluginFacts(
         id=place.id,
         domain=place.domain,
         cls=plugins[0],
         file=place.file,
         line=place.lines.get(plugins[0].__name__, 1),
-        doc=inspect.cleandoc(module.__doc__ or plugins[0].__doc__ or ""),
+        doc=doc,
         needs=tuple(reading.needs()),
         offers=tuple(reading.offers()),
-        error_codes={cls.code: place.lines.get(cls.__name__, 1) for cls in errors},
+        error_codes={cls.code: place.lines.get(cls.__name__, 1) for cls in errors if cls in own},
     )
     return facts, reading.findings
 
 
 def _is_class_of(module: types.ModuleType, value: object) -> bool:
     return isinstance(value, type) and value.__module__ == module.__name__
+
+
+def _is_declared_error(value: object) -> TypeGuard[type[AppError]]:
+    """Whether it is an error that an application has given a code of its own."""
+    is_error = isinstance(value, type) and issubclass(value, AppError) and "code" in vars(value)
+    return is_error and value.__module__ != AppError.__module__
 
 
 def _wrong_number(plugins: list[type[Plugin]], place: Place) -> Finding:
@@ -105,11 +113,13 @@ class _Reading:
         cls: type[Plugin],
         place: Place,
         request_types: frozenset[type],
+        doc: str,
         errors: tuple[type[AppError], ...],
     ) -> None:
         self.cls = cls
         self.place = place
         self.request_types = request_types
+        self.doc = doc
         self.errors = errors
         self.findings: list[Finding] = []
 
@@ -244,6 +254,7 @@ class _Reading:
                 signature=signature,
                 file=self.place.file,
                 line=line,
+                doc=self.doc,
                 errors=self.errors,
             )
             for mark in marks

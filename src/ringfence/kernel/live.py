@@ -93,11 +93,13 @@ class Connection:
     def _close(self) -> None:
         if self._fork is None:
             return
+        ctx, self._fork = self._fork, None
+        ctx.purse.owner = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
             self._bulkhead.free += 1
-        self._fork.purse.owner = None
-        close(self._gate, self._fork)
-        self._fork = None
+            close(self._gate, ctx)
+        elif ctx.queries or ctx.children:  # else it is one of many, and nothing to look at
+            close(self._gate, ctx)
         current.set(self._ctx)

@@ -140,7 +140,8 @@ class Declared(Struct, frozen=True):
     signature: Signature
     file: str
     line: int
-    errors: tuple[type[AppError], ...] = ()  # those that its plugin declares
+    doc: str = ""  # what its plugin says of itself
+    errors: tuple[type[AppError], ...] = ()  # those that its plugin declares, or raises by name
 
 
 class StaticName(Struct, frozen=True):

@@ -51,11 +51,12 @@ class Acceptor:
             self._loop.add_reader(each, self._accept, each)
 
     async def close(self) -> None:
-        """Accept nothing more."""
+        """Accept nothing more, and give the sockets up, so that whoever asks is refused at once."""
         for server in self._servers:
             server.close()
         for each in self._sockets:
             self._loop.remove_reader(each)
+            each.close()
         self._sockets, self._servers = (), []
         self._paused.clear()
         if self._greeting:

@@ -190,7 +190,7 @@ def _wrong(method: str, found: Wrong) -> Answer:
         upgrade = ((b"upgrade", b"websocket"), (b"connection", b"upgrade"))
         said = "only a WebSocket is served at this path"
         return Refused(426, "upgrade_required", said, headers=upgrade).answer()
-    said = f"expected {served} at this path, got {method}"
+    said = f"expected {served.removesuffix(', OPTIONS')} at this path, got {method}"
     return Refused(405, "method_not_allowed", said, headers=(allow,)).answer()
 
 

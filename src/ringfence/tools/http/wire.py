@@ -65,7 +65,9 @@ class Answer(Struct, frozen=True):
 
     async def send_to(self, send: Send) -> None:
         """Send it."""
-        headers = [*self.headers, (b"content-length", b"%d" % len(self.body))]
+        headers = list(self.headers)
+        if self.status != 204:  # RFC 9110, 8.6: it has no length, not even none
+            headers.append((b"content-length", b"%d" % len(self.body)))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 

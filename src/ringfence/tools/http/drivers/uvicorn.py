@@ -90,6 +90,7 @@ class Driver:
         self._app = App(config, env)
         self._upgrades = bool(config.mounts)
         self._sockets: list[socket] = []
+        self._addresses: tuple[str, ...] = ()
         self._acceptor: Acceptor | None = None
         self._connections = Connections(env.clock, _bounds(config))
         self._sweeping: Task[None] | None = None
@@ -97,7 +98,7 @@ class Driver:
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where it listens, as URLs; known once it has started."""
-        return tuple(map(address_of, self._sockets))
+        return self._addresses
 
     @property
     def serve(self) -> Serve:
@@ -108,6 +109,7 @@ class Driver:
         """Take the port, without accepting anything yet."""
         await self._app.start()
         self._sockets = await bind(self._config.host, self._config.port)
+        self._addresses = tuple(map(address_of, self._sockets))
 
     async def stop(self) -> None:
         """Close whatever is still open, and give the port back."""
@@ -155,7 +157,7 @@ class Driver:
         end_at = self._clock.monotonic() + grace_s
         if self._acceptor is not None:
             await self._acceptor.close()
-            self._acceptor = None
+            self._acceptor, self._sockets = None, []
         self._connections.closing = True
         self._app.hang_up()
         for connection in tuple(self._connections):
