@@ -116,7 +116,7 @@ class Driver:
         await self.close(0)
         for taken in self._sockets:
             taken.close()
-        self._sockets = []
+        self._sockets, self._addresses = [], ()
         await self._app.stop()
 
     def handle(self, grant: Grant) -> object:
