@@ -101,3 +101,12 @@ async def test_a_result_that_is_no_json_fails_alone(caplog: pytest.LogCaptureFix
     assert (response.status, b'"code":"internal"' in response.body) == (500, True)
     assert "orders.odd failed in trace " in caplog.text
     assert (await client.get("/orders/1")).status == 200
+
+
+async def test_an_answer_that_has_no_body_says_no_length() -> None:
+    """A 204 with Content-Length is one that a strict client or proxy refuses."""
+    path = ENDPOINTS[0].declared.declaration.label.partition(" ")[2]
+    answer = await HttpClient(app()).options(path)
+    assert answer.status == 204
+    assert answer.headers["allow"]
+    assert "content-length" not in answer.headers
