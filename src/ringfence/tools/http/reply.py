@@ -71,7 +71,7 @@ class Reply(Struct, Generic[T], frozen=True, eq=False):
     media_type: str | None = None
 
 
-def headers_of(reply: "Reply[object]") -> Headers:
+def headers_of(reply: Reply[T]) -> Headers:
     """Return what a reply adds to the headers of its answer, names in lower case.
 
     Raises:

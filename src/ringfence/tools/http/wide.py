@@ -7,6 +7,7 @@ and WebSockets are served inside the operation's context, everything else after 
 
 from asyncio import CancelledError
 from collections.abc import Collection
+from typing import get_args
 
 from msgspec import Struct
 
@@ -159,7 +160,7 @@ class Wide:
 def _is_live(hint: object) -> bool:
     """Whether a result is sent while its operation goes on."""
     if answer_of(hint) == "Reply":
-        return any(_is_live(arm) for value in hint.__args__ for arm in arms_of(value))  # type: ignore[attr-defined]
+        return any(_is_live(arm) for value in get_args(hint) for arm in arms_of(value))
     return answer_of(hint) in _LIVE
 
 
@@ -206,7 +207,7 @@ class _Answering:
     async def _whole(self, result: object, value: object) -> None:
         scope, receive = self._exchange.scope, self._exchange.receive
         if isinstance(value, File):
-            await send_file(value, scope, receive, self._send, self._status)
+            await send_file(self._versioned(value), scope, receive, self._send, self._status)
             return
         kind, content = self._written(result, value)
         if isinstance(result, Reply) and self._is_known(result):
@@ -222,6 +223,14 @@ class _Answering:
             {"type": "http.response.start", "status": self._status, "headers": headers}
         )
         await self._send({"type": "http.response.body", "body": content})
+
+    def _versioned(self, file: File) -> File:
+        """Give a file the version that its reply names, in the place of its own."""
+        names = (b"etag", b"last-modified")
+        told = {n.decode(): v.decode("latin-1") for n, v in self._added if n in names}
+        self._added = [(n, v) for n, v in self._added if n not in names]
+        headers = {**file.headers, **told}
+        return File(file.path, file.media_type, file.filename, headers, file.inline)
 
     def _written(self, result: object, value: object) -> tuple[tuple[bytes, bytes], bytes]:
         if value is None:
