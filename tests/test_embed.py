@@ -27,7 +27,7 @@ SHOP = {
     "domains/orders/show.py": feature(
         """
         from ringfence.tools.http import get, post, websocket
-        from ringfence.tools.http.sockets import WebSocket
+        from ringfence.tools.http.live.sockets import WebSocket
 
         said = []
 

@@ -166,7 +166,7 @@ def _in_memory(config: "Config") -> "Config":
 
 def _refusing(code: str) -> "Asgi":
     async def refusal(scope: "Scope", receive: "Receive", send: "Send") -> None:
-        from ringfence.tools.http.guest import refuse
+        from ringfence.tools.http.beside.guest import refuse
         from ringfence.tools.http.problem import Refused
 
         await refuse(Refused(503, code).answer(), scope, send)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.tools.http.static import Found, find
+from ringfence.tools.http.beside.static import Found, find
 from tests.kernel.apps import running, write
 
 from .bystander import BYSTANDER, asked_throughout

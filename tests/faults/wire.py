@@ -13,7 +13,7 @@ from ringfence.tools.clock.drivers.fake import Config as ClockConfig
 from ringfence.tools.clock.drivers.fake import Driver as FakeClock
 from ringfence.tools.http.conformance import endpoint, environment
 from ringfence.tools.http.drivers.uvicorn import Config, Driver
-from ringfence.tools.http.exchange import Serve
+from ringfence.tools.http.server.exchange import Serve
 from ringfence.tools.http.wire import Receive, Scope, Send
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

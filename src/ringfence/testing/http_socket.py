@@ -16,7 +16,7 @@ import msgspec
 from ringfence.kernel.ports import carry_in, carry_out
 from ringfence.testing.http_message import HttpResponse, header_list, response_of
 from ringfence.testing.http_stream import ended
-from ringfence.tools.http.sockets import WebSocketClosed
+from ringfence.tools.http.live.sockets import WebSocketClosed
 from ringfence.tools.http.wire import Asgi, Message, Scope
 
 T = TypeVar("T")

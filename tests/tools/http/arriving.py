@@ -9,11 +9,11 @@ from msgspec import Struct, convert, json
 
 from ringfence.errors import Fault
 from ringfence.kernel.ports import REQUIRED, Parameter, Signature
-from ringfence.tools.http.binding import Misfit, Plan, plan
+from ringfence.tools.http.binding.plan import Misfit, Plan, plan
+from ringfence.tools.http.binding.reading import Incoming, read
 from ringfence.tools.http.contract import Method
 from ringfence.tools.http.limits import Limits
 from ringfence.tools.http.problem import Refused
-from ringfence.tools.http.reading import Incoming, read
 from ringfence.tools.http.wire import Message, Scope
 
 BOUNDARY = "a-boundary"

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from ringfence.testing.http import HttpClient
 from ringfence.tools.clock.drivers.fake import Config, Driver
 from ringfence.tools.http.conformance import environment
-from ringfence.tools.http.conversation import Conversation
-from ringfence.tools.http.delivery import Delivery
 from ringfence.tools.http.doubles import Lively
-from ringfence.tools.http.leaving import HangUps
-from ringfence.tools.http.sockets import WebSocket
-from ringfence.tools.http.streams import EventStream, Stream
+from ringfence.tools.http.live.conversation import Conversation
+from ringfence.tools.http.live.delivery import Delivery
+from ringfence.tools.http.live.leaving import HangUps
+from ringfence.tools.http.live.sockets import WebSocket
+from ringfence.tools.http.live.streams import EventStream, Stream
 from ringfence.tools.http.wire import Receive, Scope, Send
 
 

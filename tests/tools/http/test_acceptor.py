@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from ringfence.tools.http.acceptor import Acceptor
+from ringfence.tools.http.server.acceptor import Acceptor
 
 pytestmark = pytest.mark.anyio
 

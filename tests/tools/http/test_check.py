@@ -10,10 +10,10 @@ from msgspec import Struct, structs
 from ringfence.errors import Finding
 from ringfence.kernel.ports import Declaration, Facts
 from ringfence.tools.http import SPEC, BodyStream, Cookie, Form, Header, Request, UploadFile
+from ringfence.tools.http.answers.files import File
 from ringfence.tools.http.doubles import Served, endpoint
-from ringfence.tools.http.files import File
-from ringfence.tools.http.sockets import WebSocket
-from ringfence.tools.http.streams import EventStream, Stream
+from ringfence.tools.http.live.sockets import WebSocket
+from ringfence.tools.http.live.streams import EventStream, Stream
 
 
 class _Named(Declaration, frozen=True):

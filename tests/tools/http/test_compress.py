@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.testing.http import HttpClient, HttpResponse
-from ringfence.tools.http.compress import PIECE_BYTES, compressing, takes_gzip
-from ringfence.tools.http.files import File, send_file
+from ringfence.tools.http.answers.files import File, send_file
+from ringfence.tools.http.beside.compress import PIECE_BYTES, compressing, takes_gzip
 from ringfence.tools.http.wire import Answer, Asgi, Message, Receive, Scope, Send, bodiless
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.tools.http.conditional import (
+from ringfence.tools.http.answers.conditional import (
     IfMatch,
     PreconditionFailed,
     PreconditionRequired,

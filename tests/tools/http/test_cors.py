@@ -4,7 +4,7 @@ import pytest
 
 from ringfence.errors import StartRefused
 from ringfence.testing.http import HttpClient
-from ringfence.tools.http.cors import allow
+from ringfence.tools.http.beside.cors import allow
 from ringfence.tools.http.limits import Cors
 from ringfence.tools.http.wire import Answer, Receive, Scope, Send
 

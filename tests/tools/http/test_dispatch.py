@@ -3,7 +3,7 @@
 import pytest
 
 from ringfence.tools.http.doubles import endpoint
-from ringfence.tools.http.sockets import WebSocket
+from ringfence.tools.http.live.sockets import WebSocket
 from tests.tools.http.conftest import Serve
 
 pytestmark = pytest.mark.anyio

@@ -14,8 +14,8 @@ from urllib.parse import urljoin
 import pytest
 
 from ringfence.testing import boot
-from ringfence.tools.http import docs
-from ringfence.tools.http.docs import PATHS, page
+from ringfence.tools.http.description import docs
+from ringfence.tools.http.description.docs import PATHS, page
 from ringfence.tools.http.drivers.uvicorn import Driver
 from ringfence.tools.http.system import OPENAPI
 

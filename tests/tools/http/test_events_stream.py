@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct, json
 
-from ringfence.tools.http.leaving import ClientGone, Stopping
-from ringfence.tools.http.streams import EventStream, ServerEvent, write_event
+from ringfence.tools.http.live.leaving import ClientGone, Stopping
+from ringfence.tools.http.live.streams import EventStream, ServerEvent, write_event
 from tests.tools.http.sites import Streaming
 
 pytestmark = pytest.mark.anyio

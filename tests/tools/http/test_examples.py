@@ -6,10 +6,10 @@ import pytest
 from msgspec import Meta, Struct
 
 from ringfence.kernel.ports import REQUIRED, Parameter, Signature
-from ringfence.tools.http import docstrings
-from ringfence.tools.http.binding import plan
+from ringfence.tools.http.binding.plan import plan
 from ringfence.tools.http.contract import Method
-from ringfence.tools.http.examples import misfits
+from ringfence.tools.http.description import docstrings
+from ringfence.tools.http.description.examples import misfits
 
 Quantity = Annotated[int, Meta(gt=0)]
 

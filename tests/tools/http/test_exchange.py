@@ -8,7 +8,7 @@ import pytest
 
 from ringfence.tools.http.conformance import environment
 from ringfence.tools.http.drivers.uvicorn import Config, Driver
-from ringfence.tools.http.exchange import Serve
+from ringfence.tools.http.server.exchange import Serve
 from ringfence.tools.http.wire import Receive, Scope, Send
 
 pytestmark = pytest.mark.anyio

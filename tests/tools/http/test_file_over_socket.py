@@ -16,7 +16,7 @@ SIZE = 64 << 20
 FEATURE = feature(
     """
     from ringfence.tools.http import get
-    from ringfence.tools.http.files import File
+    from ringfence.tools.http.answers.files import File
 
 
     class Reports(Plugin):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.testing.http import HttpClient, HttpResponse
-from ringfence.tools.http.files import File, content_disposition, send_file
+from ringfence.tools.http.answers.files import File, content_disposition, send_file
 from ringfence.tools.http.wire import Message, Receive, Scope, Send
 
 pytestmark = pytest.mark.anyio

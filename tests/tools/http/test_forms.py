@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from ringfence.tools.http import Form, UploadFile, form
-from ringfence.tools.http.forms import TEXT_BYTES
+from ringfence.tools.http.binding.forms import TEXT_BYTES
 from ringfence.tools.http.problem import Refused
 from tests.tools.http.arriving import (
     BOUNDARY,

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ringfence.tools.http.conformance import endpoint, environment
 from ringfence.tools.http.drivers.uvicorn import Config, Driver
-from ringfence.tools.http.protocol import Connection
+from ringfence.tools.http.server.protocol import Connection
 
 H = b"Host: localhost\r\n"
 JSON = b"Content-Type: application/json\r\n"

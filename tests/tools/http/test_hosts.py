@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.tools.http.hosts import Allowed, served_by_default
+from ringfence.tools.http.server.hosts import Allowed, served_by_default
 
 
 @pytest.mark.parametrize(

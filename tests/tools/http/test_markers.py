@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct, convert, inspect, json
 
 from ringfence.tools.http import Cookie, Form, Header, cookie, form, header
-from ringfence.tools.http.markers import Mark, mark_of
+from ringfence.tools.http.binding.markers import Mark, mark_of
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ import pytest
 from ringfence.errors import StartRefused
 from ringfence.testing.http import HandshakeRefused, HttpClient
 from ringfence.tools.clock.drivers.fake import Driver as FakeClock
+from ringfence.tools.http.beside.mounts import Beside
 from ringfence.tools.http.conformance import LoopClock, environment
 from ringfence.tools.http.limits import Common
-from ringfence.tools.http.mounts import Beside
-from ringfence.tools.http.sockets import WebSocketClosed
+from ringfence.tools.http.live.sockets import WebSocketClosed
 from ringfence.tools.http.wire import Answer, Receive, Scope, Send
 from tests.kernel.apps import running
 

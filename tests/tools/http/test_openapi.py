@@ -11,20 +11,20 @@ from msgspec import Meta, Struct, convert, defstruct, json
 
 from ringfence.errors import AppError, Conflict, Invalid
 from ringfence.kernel.ports import Endpoint
-from ringfence.tools.http import docstrings
-from ringfence.tools.http.conditional import IfMatch
+from ringfence.tools.http.answers.conditional import IfMatch
+from ringfence.tools.http.answers.files import File
+from ringfence.tools.http.answers.reply import Reply
+from ringfence.tools.http.binding.markers import Cookie, Form, Header
+from ringfence.tools.http.binding.pages import Page, Paged
+from ringfence.tools.http.binding.request import BodyStream
+from ringfence.tools.http.binding.upload import UploadFile
 from ringfence.tools.http.contract import Method, Route
+from ringfence.tools.http.description import docstrings
+from ringfence.tools.http.description.openapi import About, describe
 from ringfence.tools.http.doubles import Operation, Served, endpoint
-from ringfence.tools.http.files import File
-from ringfence.tools.http.markers import Cookie, Form, Header
-from ringfence.tools.http.openapi import About, describe
-from ringfence.tools.http.pages import Page, Paged
+from ringfence.tools.http.live.sockets import WebSocket
+from ringfence.tools.http.live.streams import EventStream, Stream
 from ringfence.tools.http.problem import Problem
-from ringfence.tools.http.reply import Reply
-from ringfence.tools.http.request import BodyStream
-from ringfence.tools.http.sockets import WebSocket
-from ringfence.tools.http.streams import EventStream, Stream
-from ringfence.tools.http.upload import UploadFile
 
 Document = dict[str, Any]
 

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
-from ringfence.tools.http import BodyStream, Cookie, Header, Request, cookie, cookies, header, query
-from ringfence.tools.http.conditional import IfMatch
+from ringfence.tools.http import BodyStream, Cookie, Header, Request, cookie, header
+from ringfence.tools.http.answers.conditional import IfMatch
+from ringfence.tools.http.binding import cookies, query
+from ringfence.tools.http.binding.request import BodyCutShort, BodyTooLong
 from ringfence.tools.http.path import Pattern, parse
 from ringfence.tools.http.problem import Refused
-from ringfence.tools.http.request import BodyCutShort, BodyTooLong
 from ringfence.tools.http.routes import Table
 from ringfence.tools.http.wire import Disconnected
 from tests.tools.http.arriving import Sent, arrived, faults_of, status_of

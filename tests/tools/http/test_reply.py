@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from msgspec import Struct, json
 
 from ringfence.tools.http import File, Reply, SetCookie, Stream
+from ringfence.tools.http.answers.reply import headers_of
 from ringfence.tools.http.conformance import Order
 from ringfence.tools.http.doubles import endpoint
-from ringfence.tools.http.reply import headers_of
 from tests.tools.http.conftest import Serve
 
 pytestmark = pytest.mark.anyio

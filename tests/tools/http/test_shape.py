@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from ringfence.kernel.ports import Parameter, Signature
-from ringfence.tools.http.binding import plan
+from ringfence.tools.http.binding.plan import plan
 from ringfence.tools.http.conformance import NewOrder, endpoint
 from ringfence.tools.http.limits import Limits
 from ringfence.tools.http.shape import Shapes

@@ -9,10 +9,10 @@ from msgspec import Meta, Struct
 
 from ringfence.errors import Conflict, DeadlineExceeded, Invalid, Overloaded, RingfenceError
 from ringfence.testing.http import ClientSocket, HandshakeRefused
-from ringfence.tools.http.conversation import same_origin
-from ringfence.tools.http.leaving import ClientGone, Stopping
+from ringfence.tools.http.live.conversation import same_origin
+from ringfence.tools.http.live.leaving import ClientGone, Stopping
+from ringfence.tools.http.live.sockets import WebSocket, WebSocketClosed
 from ringfence.tools.http.problem import Problem
-from ringfence.tools.http.sockets import WebSocket, WebSocketClosed
 from ringfence.tools.http.wire import Scope
 from tests.tools.http.sites import Talking
 

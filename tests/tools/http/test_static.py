@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ringfence.testing.http import HandshakeRefused, HttpClient
-from ringfence.tools.http.static import Folder
+from ringfence.tools.http.beside.static import Folder
 from ringfence.tools.http.wire import Receive, Scope, Send
 
 pytestmark = pytest.mark.anyio

@@ -8,8 +8,8 @@ import pytest
 
 from ringfence.errors import NotFound
 from ringfence.testing.http_message import http_scope
-from ringfence.tools.http.leaving import ClientGone
-from ringfence.tools.http.streams import Stream, start_headers
+from ringfence.tools.http.live.leaving import ClientGone
+from ringfence.tools.http.live.streams import Stream, start_headers
 from ringfence.tools.http.wire import Message
 from tests.tools.http.sites import Streaming
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ringfence.tools.http import UploadFile
-from ringfence.tools.http.forms import SPOOL_BYTES
+from ringfence.tools.http.binding.forms import SPOOL_BYTES
 from ringfence.tools.http.problem import Refused
 from tests.tools.http.arriving import END, MULTIPART, Sent, arrived, faults_of, part
 

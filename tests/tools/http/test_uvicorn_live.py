@@ -25,9 +25,9 @@ from ringfence.kernel.ports import Endpoint
 from ringfence.tools.http.conformance import environment
 from ringfence.tools.http.doubles import endpoint
 from ringfence.tools.http.drivers.uvicorn import Config, Driver
+from ringfence.tools.http.live.sockets import WebSocket, WebSocketClosed
+from ringfence.tools.http.live.streams import EventStream, Stream
 from ringfence.tools.http.problem import Problem
-from ringfence.tools.http.sockets import WebSocket, WebSocketClosed
-from ringfence.tools.http.streams import EventStream, Stream
 
 pytestmark = pytest.mark.anyio
 

@@ -11,13 +11,14 @@ from urllib.parse import quote
 
 from ringfence.errors import PluginQuarantined
 from ringfence.kernel.ports import Endpoint, StaticName, ToolEnv
-from ringfence.tools.http import docs, openapi, system
-from ringfence.tools.http.binding import plan
+from ringfence.tools.http import system
+from ringfence.tools.http.beside.mounts import Beside
+from ringfence.tools.http.binding.kinds import answers_wide
+from ringfence.tools.http.binding.plan import plan
 from ringfence.tools.http.contract import Route
-from ringfence.tools.http.kinds import answers_wide
-from ringfence.tools.http.leaving import HangUps
+from ringfence.tools.http.description import docs, openapi
 from ringfence.tools.http.limits import Common
-from ringfence.tools.http.mounts import Beside
+from ringfence.tools.http.live.leaving import HangUps
 from ringfence.tools.http.path import Pattern, parse
 from ringfence.tools.http.problem import Refused, answer_to
 from ringfence.tools.http.routes import Match, Table, Wrong
@@ -170,11 +171,11 @@ def _around(app: Callable[[Scope, Receive, Send], Awaitable[None]], config: Comm
     """Put around `app` what the configuration asks for; nothing costs what is not there."""
     wrapped: Asgi = app
     if config.compress_min_bytes:
-        from ringfence.tools.http.compress import compressing
+        from ringfence.tools.http.beside.compress import compressing
 
         wrapped = compressing(wrapped, config.compress_min_bytes)
     if config.cors is not None:
-        from ringfence.tools.http.cors import allow
+        from ringfence.tools.http.beside.cors import allow
 
         wrapped = allow(wrapped, config.cors)
     return wrapped
@@ -212,7 +213,7 @@ def _sending(said: Answer) -> Asgi:
 async def answer(said: Answer, scope: Scope, send: Send) -> None:
     """Send an answer of our own, to a request or to a handshake."""
     if scope["type"] == "websocket":
-        from ringfence.tools.http.conversation import refuse_handshake
+        from ringfence.tools.http.live.conversation import refuse_handshake
 
         await refuse_handshake(scope, send, said)
     else:

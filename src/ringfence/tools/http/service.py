@@ -20,10 +20,11 @@ from msgspec import ValidationError, convert, structs
 
 from ringfence.errors import Finding
 from ringfence.kernel.ports import Declared, Facts
-from ringfence.tools.http import docs, docstrings, examples, system
-from ringfence.tools.http.binding import plan
+from ringfence.tools.http import system
+from ringfence.tools.http.binding.kinds import Kind, answer_of, arms_of, kind_of, unserialisable
+from ringfence.tools.http.binding.plan import plan
 from ringfence.tools.http.contract import Route
-from ringfence.tools.http.kinds import Kind, answer_of, arms_of, kind_of, unserialisable
+from ringfence.tools.http.description import docs, docstrings, examples
 from ringfence.tools.http.path import Pattern, parse
 
 _OF_REQUESTS = (Kind.FILE, Kind.FILES, Kind.STREAM, Kind.REQUEST, Kind.MATCH, Kind.SOCKET)

@@ -26,7 +26,8 @@ from typing import cast
 from msgspec import Struct
 
 from ringfence.kernel.ports import Endpoint
-from ringfence.tools.http.arguments import (
+from ringfence.tools.http.answers.encoding import encoder
+from ringfence.tools.http.binding.arguments import (
     UNREADABLE,
     FromBody,
     FromPath,
@@ -36,12 +37,11 @@ from ringfence.tools.http.arguments import (
     Parts,
     refusal,
 )
-from ringfence.tools.http.binding import Plan
-from ringfence.tools.http.body import expect_json, read_rest, too_long
-from ringfence.tools.http.encoding import encoder
+from ringfence.tools.http.binding.body import expect_json, read_rest, too_long
+from ringfence.tools.http.binding.plan import Plan
+from ringfence.tools.http.binding.query import Query, parse
 from ringfence.tools.http.limits import Limits
 from ringfence.tools.http.problem import Refused, explained, stopping
-from ringfence.tools.http.query import Query, parse
 from ringfence.tools.http.wire import JSON_TYPE, Disconnected, Handle, Send
 
 _HEAD = """\

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from msgspec import json
 
 from ringfence.kernel.ports import Health
-from ringfence.tools.http import docs
+from ringfence.tools.http.description import docs
 from ringfence.tools.http.wire import JSON_TYPE, Answer, Handle, Receive, Scope, Send
 
 LIVE = "/health/live"

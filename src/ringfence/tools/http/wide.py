@@ -12,20 +12,20 @@ from typing import get_args
 from msgspec import Struct
 
 from ringfence.kernel.ports import Clock, Endpoint, Live, Work
-from ringfence.tools.http.binding import Plan
-from ringfence.tools.http.conditional import not_modified
+from ringfence.tools.http.answers.conditional import not_modified
+from ringfence.tools.http.answers.encoding import encoder
+from ringfence.tools.http.answers.files import File, send_file
+from ringfence.tools.http.answers.reply import Reply, headers_of
+from ringfence.tools.http.binding.kinds import answer_of, arms_of
+from ringfence.tools.http.binding.plan import Plan
+from ringfence.tools.http.binding.reading import Incoming, read
 from ringfence.tools.http.contract import Route
-from ringfence.tools.http.conversation import Conversation, same_origin
-from ringfence.tools.http.delivery import Delivery
-from ringfence.tools.http.encoding import encoder
-from ringfence.tools.http.files import File, send_file
-from ringfence.tools.http.kinds import answer_of, arms_of
-from ringfence.tools.http.leaving import ClientGone, HangUps, Stopping
 from ringfence.tools.http.limits import Common
+from ringfence.tools.http.live.conversation import Conversation, same_origin
+from ringfence.tools.http.live.delivery import Delivery
+from ringfence.tools.http.live.leaving import ClientGone, HangUps, Stopping
+from ringfence.tools.http.live.streams import EventStream, Stream
 from ringfence.tools.http.problem import Refused, explained, stopping
-from ringfence.tools.http.reading import Incoming, read
-from ringfence.tools.http.reply import Reply, headers_of
-from ringfence.tools.http.streams import EventStream, Stream
 from ringfence.tools.http.wire import (
     JSON_TYPE,
     Disconnected,

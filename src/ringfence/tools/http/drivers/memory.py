@@ -13,11 +13,11 @@ from msgspec import Struct
 from ringfence.errors import NotGranted
 from ringfence.kernel.ports import Endpoint, Grant, StaticName, ToolEnv
 from ringfence.tools.http.asgi import App, answer
-from ringfence.tools.http.drain import drain
-from ringfence.tools.http.hosts import Allowed, misdirected
 from ringfence.tools.http.limits import Common
 from ringfence.tools.http.problem import stopping
-from ringfence.tools.http.proxies import traced
+from ringfence.tools.http.server.drain import drain
+from ringfence.tools.http.server.hosts import Allowed, misdirected
+from ringfence.tools.http.server.proxies import traced
 from ringfence.tools.http.wire import Answer, Receive, Scope, Send
 
 

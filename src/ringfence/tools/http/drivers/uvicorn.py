@@ -17,17 +17,17 @@ from uvicorn._types import ASGI3Application
 
 from ringfence.errors import NotGranted
 from ringfence.kernel.ports import Endpoint, Grant, StaticName, ToolEnv
-from ringfence.tools.http.acceptor import Acceptor
 from ringfence.tools.http.asgi import App
-from ringfence.tools.http.connections import FLUSH_S, SWEEP_S, Bounds, Connections
 from ringfence.tools.http.contract import Route
-from ringfence.tools.http.drain import drain
-from ringfence.tools.http.exchange import Serve
-from ringfence.tools.http.hosts import Allowed, served_by_default
 from ringfence.tools.http.limits import Common
-from ringfence.tools.http.listen import address_of, bind, most_connections, refused
-from ringfence.tools.http.protocol import Connection, Shared
-from ringfence.tools.http.proxies import Proxies
+from ringfence.tools.http.server.acceptor import Acceptor
+from ringfence.tools.http.server.connections import FLUSH_S, SWEEP_S, Bounds, Connections
+from ringfence.tools.http.server.drain import drain
+from ringfence.tools.http.server.exchange import Serve
+from ringfence.tools.http.server.hosts import Allowed, served_by_default
+from ringfence.tools.http.server.listen import address_of, bind, most_connections, refused
+from ringfence.tools.http.server.protocol import Connection, Shared
+from ringfence.tools.http.server.proxies import Proxies
 from ringfence.tools.http.wire import Scope
 
 Count = Annotated[int, Meta(ge=1)]
@@ -196,7 +196,7 @@ def _bounds(config: Config) -> Bounds:
 
 def _upgrade(connection: Connection, scope: Scope) -> asyncio.Protocol:
     # Imported with the first WebSocket: wsproto costs an application that has none nothing.
-    from ringfence.tools.http.wsprotocol import Socket
+    from ringfence.tools.http.server.wsprotocol import Socket
 
     return Socket(connection, scope)
 

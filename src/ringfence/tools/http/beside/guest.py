@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import cast
 
 from ringfence.kernel.ports import Clock
-from ringfence.tools.http.drain import alarm, drain
-from ringfence.tools.http.lifespan import FAILURES, Failed, Life, Lifespan, text_of
+from ringfence.tools.http.beside.lifespan import FAILURES, Failed, Life, Lifespan, text_of
 from ringfence.tools.http.problem import Refused
+from ringfence.tools.http.server.drain import alarm, drain
 from ringfence.tools.http.wire import Answer, Asgi, Message, Receive, Scope, Send
 
 # An import and a startup together; below the deadline that a driver's start has by default.
@@ -114,7 +114,7 @@ async def refuse(answer: Answer, scope: Scope, send: Send) -> None:
     if scope["type"] != "websocket":
         await answer.send_to(send)
         return
-    from ringfence.tools.http.conversation import refuse_handshake
+    from ringfence.tools.http.live.conversation import refuse_handshake
 
     await refuse_handshake(scope, send, answer)
 

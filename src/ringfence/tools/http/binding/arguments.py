@@ -11,12 +11,12 @@ from msgspec import field as default
 
 from ringfence.errors import Fault
 from ringfence.kernel.ports import REQUIRED, Parameter
-from ringfence.tools.http import body
-from ringfence.tools.http.forms import Form
-from ringfence.tools.http.kinds import Kind, QueryField
+from ringfence.tools.http.binding import body
+from ringfence.tools.http.binding.forms import Form
+from ringfence.tools.http.binding.kinds import Kind, QueryField
+from ringfence.tools.http.binding.query import Query
+from ringfence.tools.http.binding.texts import Named, Whole, explain_text, read_text, under
 from ringfence.tools.http.problem import Refused
-from ringfence.tools.http.query import Query
-from ringfence.tools.http.texts import Named, Whole, explain_text, read_text, under
 
 # What a request is rejected for; anything else that reading it raises is a bug.
 UNREADABLE = (MsgspecError, UnicodeDecodeError, RecursionError)
@@ -257,7 +257,7 @@ class FromIfMatch(_Plain, frozen=True):
     """The version that a request is for."""
 
     def read(self, parts: Parts) -> object:
-        from ringfence.tools.http.conditional import IfMatch
+        from ringfence.tools.http.answers.conditional import IfMatch
 
         given = parts.headers.get("if-match")
         return IfMatch(None if given is None else ", ".join(given))

@@ -14,8 +14,8 @@ from contextlib import aclosing
 from typing import cast
 
 from ringfence.kernel.ports import REQUIRED
-from ringfence.tools.http import cookies, forms, query
-from ringfence.tools.http.arguments import (
+from ringfence.tools.http.binding import cookies, forms, query
+from ringfence.tools.http.binding.arguments import (
     UNREADABLE,
     Argument,
     FromBody,
@@ -33,12 +33,12 @@ from ringfence.tools.http.arguments import (
     Parts,
     refusal,
 )
-from ringfence.tools.http.binding import Plan
-from ringfence.tools.http.body import expect_json, read_rest, refuse_long, too_long
-from ringfence.tools.http.forms import Form, Pieces
+from ringfence.tools.http.binding.body import expect_json, read_rest, refuse_long, too_long
+from ringfence.tools.http.binding.forms import Form, Pieces
+from ringfence.tools.http.binding.plan import Plan
+from ringfence.tools.http.binding.query import Query
+from ringfence.tools.http.binding.request import BodyStream, HeaderMap, Request
 from ringfence.tools.http.limits import Limits
-from ringfence.tools.http.query import Query
-from ringfence.tools.http.request import BodyStream, HeaderMap, Request
 from ringfence.tools.http.wire import Disconnected, Receive, Scope
 
 

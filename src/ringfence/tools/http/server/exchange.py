@@ -13,8 +13,8 @@ from typing import Protocol
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from ringfence.tools.http.connections import Connections
 from ringfence.tools.http.problem import answer_to
+from ringfence.tools.http.server.connections import Connections
 from ringfence.tools.http.wire import Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)

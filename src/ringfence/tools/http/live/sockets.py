@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar, overload
 
 from ringfence.errors import RingfenceError
-from ringfence.tools.http.json_text import read_json
+from ringfence.tools.http.binding.json_text import read_json
 
 T = TypeVar("T")
 MAX_REASON_BYTES = 123  # RFC 6455: what a close frame has room for

@@ -27,8 +27,8 @@ from typing import Protocol
 from msgspec import json
 
 from ringfence.kernel.ports import Clock, Live
-from ringfence.tools.http.leaving import ClientGone, HangUps, Stopping
-from ringfence.tools.http.streams import (
+from ringfence.tools.http.live.leaving import ClientGone, HangUps, Stopping
+from ringfence.tools.http.live.streams import (
     Encode,
     EventStream,
     Stream,

@@ -12,7 +12,7 @@ from typing import Annotated, get_args, get_origin
 from msgspec import Struct, structs
 
 from ringfence.kernel.ports import Parameter, Signature
-from ringfence.tools.http.arguments import (
+from ringfence.tools.http.binding.arguments import (
     Argument,
     FromBody,
     FromBodyStream,
@@ -30,8 +30,7 @@ from ringfence.tools.http.arguments import (
     FromWholeQuery,
     HotArgument,
 )
-from ringfence.tools.http.contract import Method
-from ringfence.tools.http.kinds import (
+from ringfence.tools.http.binding.kinds import (
     Kind,
     QueryField,
     is_closed,
@@ -39,7 +38,8 @@ from ringfence.tools.http.kinds import (
     query_field,
     query_fields,
 )
-from ringfence.tools.http.markers import Mark, mark_of
+from ringfence.tools.http.binding.markers import Mark, mark_of
+from ringfence.tools.http.contract import Method
 
 BODY_METHODS = ("POST", "PUT", "PATCH")
 

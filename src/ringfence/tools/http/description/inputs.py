@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import to_builtins
 
 from ringfence.kernel.ports import REQUIRED, Parameter
-from ringfence.tools.http.arguments import (
+from ringfence.tools.http.binding.arguments import (
     Argument,
     FromBody,
     FromBodyStream,
@@ -24,9 +24,9 @@ from ringfence.tools.http.arguments import (
     FromRawBody,
     FromWholeQuery,
 )
-from ringfence.tools.http.docstrings import Doc
-from ringfence.tools.http.kinds import Kind
-from ringfence.tools.http.schemas import Schema, Schemas, as_schema
+from ringfence.tools.http.binding.kinds import Kind
+from ringfence.tools.http.description.docstrings import Doc
+from ringfence.tools.http.description.schemas import Schema, Schemas, as_schema
 
 _NAMED = (FromPath, FromQuery, FromHeader, FromCookie)
 _FORMS = (FromForm, FromFormField, FromFile)

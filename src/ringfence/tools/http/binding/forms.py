@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from ringfence.tools.http import query
-from ringfence.tools.http.body import too_long
+from ringfence.tools.http.binding import query
+from ringfence.tools.http.binding.body import too_long
+from ringfence.tools.http.binding.query import Query
+from ringfence.tools.http.binding.upload import UploadFile, close_all
 from ringfence.tools.http.problem import Refused
-from ringfence.tools.http.query import Query
-from ringfence.tools.http.upload import UploadFile, close_all
 from ringfence.tools.http.wire import Headers
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from msgspec import Struct, ValidationError, convert
 
 from ringfence.errors import Fault
 from ringfence.kernel.ports import REQUIRED, Parameter, carry_text_in, faults
-from ringfence.tools.http.kinds import Kind, QueryField
-from ringfence.tools.http.query import Query
+from ringfence.tools.http.binding.kinds import Kind, QueryField
+from ringfence.tools.http.binding.query import Query
 
 _GOT = ", got "
 

@@ -9,9 +9,9 @@ from http import HTTPStatus
 
 from ringfence.errors import AppError
 from ringfence.kernel.ports import Endpoint
-from ringfence.tools.http.docstrings import Doc
+from ringfence.tools.http.description.docstrings import Doc
+from ringfence.tools.http.description.schemas import Schema, Schemas
 from ringfence.tools.http.problem import Problem
-from ringfence.tools.http.schemas import Schema, Schemas
 
 PROBLEM = "application/problem+json"
 _Codes = Mapping[str, str]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
-from ringfence.tools.http.conditional import not_modified
+from ringfence.tools.http.answers.conditional import not_modified
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.wire import Headers, Message, Receive, Scope, Send
 

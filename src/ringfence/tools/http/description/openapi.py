@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, json
 
 from ringfence.kernel.ports import Endpoint
-from ringfence.tools.http import inputs, operations, responses, results
 from ringfence.tools.http.contract import Route
-from ringfence.tools.http.operations import Described
+from ringfence.tools.http.description import inputs, operations, responses, results
+from ringfence.tools.http.description.operations import Described
+from ringfence.tools.http.description.schemas import Schema, Schemas
 from ringfence.tools.http.problem import Problem
-from ringfence.tools.http.schemas import Schema, Schemas
 
 
 class About(Struct, frozen=True):

@@ -7,9 +7,9 @@ those, only what is known beforehand is said: the type of a stream is in its val
 from collections.abc import Iterator
 from typing import get_args
 
-from ringfence.tools.http.kinds import answer_of, arms_of
-from ringfence.tools.http.responses import phrase
-from ringfence.tools.http.schemas import Schema, Schemas
+from ringfence.tools.http.binding.kinds import answer_of, arms_of
+from ringfence.tools.http.description.responses import phrase
+from ringfence.tools.http.description.schemas import Schema, Schemas
 
 _NULL = type(None)
 _ANY = "*/*"

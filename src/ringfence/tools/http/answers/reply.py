@@ -11,7 +11,7 @@ from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
 
-from ringfence.tools.http.conditional import entity_tag, http_date
+from ringfence.tools.http.answers.conditional import entity_tag, http_date
 from ringfence.tools.http.wire import Headers
 
 T = TypeVar("T")

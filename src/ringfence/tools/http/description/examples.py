@@ -10,7 +10,7 @@ from msgspec import json
 
 from ringfence.errors import Fault
 from ringfence.kernel.ports import faults
-from ringfence.tools.http.arguments import (
+from ringfence.tools.http.binding.arguments import (
     Argument,
     FromBody,
     FromCookie,
@@ -22,7 +22,7 @@ from ringfence.tools.http.arguments import (
     FromWholeQuery,
     Parts,
 )
-from ringfence.tools.http.docstrings import Doc
+from ringfence.tools.http.description.docstrings import Doc
 
 _SINGLE = (FromPath, FromQuery, FromHeader, FromCookie, FromFormField)
 _WHOLE = (FromWholeQuery, FromForm)

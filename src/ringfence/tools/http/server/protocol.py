@@ -19,9 +19,10 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from ringfence.tools.http.connections import SWEEP_S, Connections
-from ringfence.tools.http.exchange import Exchange, Serve
-from ringfence.tools.http.head import (
+from ringfence.tools.http.problem import Refused
+from ringfence.tools.http.server.connections import SWEEP_S, Connections
+from ringfence.tools.http.server.exchange import Exchange, Serve
+from ringfence.tools.http.server.head import (
     NOTED,
     announces_body,
     believe,
@@ -32,9 +33,8 @@ from ringfence.tools.http.head import (
     slow,
     too_large,
 )
-from ringfence.tools.http.hosts import Allowed, misdirected
-from ringfence.tools.http.problem import Refused
-from ringfence.tools.http.proxies import Proxies
+from ringfence.tools.http.server.hosts import Allowed, misdirected
+from ringfence.tools.http.server.proxies import Proxies
 from ringfence.tools.http.wire import Headers, Scope
 
 # Source: Apache's mod_reqtimeout, `body=20,MinRate=500`: each so many bytes give a second more.

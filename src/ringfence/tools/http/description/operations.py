@@ -7,14 +7,14 @@ and `socket` are what the document says of it.
 from msgspec import Struct
 
 from ringfence.kernel.ports import Endpoint
-from ringfence.tools.http import docstrings, responses, results
-from ringfence.tools.http.arguments import Argument
-from ringfence.tools.http.binding import plan
+from ringfence.tools.http.binding.arguments import Argument
+from ringfence.tools.http.binding.plan import plan
 from ringfence.tools.http.contract import Route
-from ringfence.tools.http.docstrings import Doc
-from ringfence.tools.http.inputs import Inputs
+from ringfence.tools.http.description import docstrings, responses, results
+from ringfence.tools.http.description.docstrings import Doc
+from ringfence.tools.http.description.inputs import Inputs
+from ringfence.tools.http.description.schemas import Schema, Schemas, as_schema
 from ringfence.tools.http.path import Pattern, parse
-from ringfence.tools.http.schemas import Schema, Schemas, as_schema
 
 
 class Described(Struct, frozen=True):

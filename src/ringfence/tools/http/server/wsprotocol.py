@@ -13,13 +13,13 @@ from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Ping, Pong
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from ringfence.tools.http.connections import SWEEP_S
-from ringfence.tools.http.head import malformed
 from ringfence.tools.http.problem import answer_to, stopping
+from ringfence.tools.http.server.connections import SWEEP_S
+from ringfence.tools.http.server.head import malformed
 from ringfence.tools.http.wire import Answer, Scope
 
 if TYPE_CHECKING:
-    from ringfence.tools.http.protocol import Connection
+    from ringfence.tools.http.server.protocol import Connection
 
 # A client that has sent nothing for so long is asked whether it is there, and has as long again.
 PING_S = 20.0

@@ -20,10 +20,10 @@ from msgspec import json
 
 from ringfence.errors import AppError, Overloaded, RingfenceError
 from ringfence.kernel.ports import Live
-from ringfence.tools.http.leaving import ClientGone, HangUps, Stopping
+from ringfence.tools.http.live.leaving import ClientGone, HangUps, Stopping
+from ringfence.tools.http.live.sockets import MAX_REASON_BYTES, WebSocket, WebSocketClosed
+from ringfence.tools.http.live.streams import Encode
 from ringfence.tools.http.problem import Refused, answer_to, stopping
-from ringfence.tools.http.sockets import MAX_REASON_BYTES, WebSocket, WebSocketClosed
-from ringfence.tools.http.streams import Encode
 from ringfence.tools.http.wire import Answer, Message, Receive, Scope, Send
 
 LOST = 1006

@@ -11,7 +11,7 @@ from typing import cast
 import httptools
 
 from ringfence.tools.http.problem import Refused
-from ringfence.tools.http.proxies import Proxies, scheme, traced
+from ringfence.tools.http.server.proxies import Proxies, scheme, traced
 from ringfence.tools.http.wire import Headers, Scope
 
 # What is answered wrongly if it is there twice. The parser itself sees to Content-Length.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ringfence.errors import StartRefused
 from ringfence.kernel.ports import Clock
-from ringfence.tools.http.guest import Guest, add_folder, drop_folder
+from ringfence.tools.http.beside.guest import Guest, add_folder, drop_folder
 from ringfence.tools.http.limits import Common
 from ringfence.tools.http.wire import Asgi
 
@@ -47,7 +47,7 @@ class Beside:
             raise StartRefused("\n".join(faults))
         served: dict[str, Asgi] = dict(self._guests)
         if self._config.static:
-            from ringfence.tools.http.static import Folder
+            from ringfence.tools.http.beside.static import Folder
 
             for prefix, folder in self._config.static.items():
                 served[prefix] = Folder(prefix.rstrip("/"), self._root / folder)

@@ -13,8 +13,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 from msgspec import Struct
 
-from ringfence.tools.http.files import readable, send_path
-from ringfence.tools.http.guest import refuse
+from ringfence.tools.http.answers.files import readable, send_path
+from ringfence.tools.http.beside.guest import refuse
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.wire import Answer, Receive, Scope, Send
 

@@ -17,8 +17,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from ringfence.kernel.ports import Clock
-from ringfence.tools.http.drain import alarm
 from ringfence.tools.http.problem import Refused
+from ringfence.tools.http.server.drain import alarm
 from ringfence.tools.http.wire import Answer
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""What an operation gives back beyond plain JSON."""

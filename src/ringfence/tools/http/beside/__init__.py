@@ -1,0 +1,1 @@
+"""What is served beside routes, and around all that is served."""

@@ -1,0 +1,1 @@
+"""Connections that stay: streams, server-sent events and WebSockets."""
