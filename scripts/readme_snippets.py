@@ -1,10 +1,10 @@
 """Run what the documents show: `python scripts/readme_snippets.py README.md docs/*.md`.
 
-A ```python or ```toml block whose first line is a comment with a file name becomes that file, in a
-temporary folder of the document's own. In a ```console block each line `$ command` runs there, and
-the lines below it must be what it prints; `...` stands for anything. A command that ends with `&`
-keeps running for the rest of the document, once it has printed what is shown. Other blocks are
-prose.
+A ```python, ```toml or ```sql block whose first line is a comment with a file name becomes that
+file, in a temporary folder of the document's own. In a ```console block each line `$ command` runs
+there, and the lines below it must be what it prints; `...` stands for anything. A command that ends
+with `&` keeps running for the rest of the document, once it has printed what is shown. Other blocks
+are prose.
 """
 
 import os
@@ -18,8 +18,8 @@ from shutil import which
 from tempfile import TemporaryDirectory
 
 PATIENCE_S = 30.0
-BLOCK = re.compile(r"^```(python|toml|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE_NAME = re.compile(r"# ([\w./-]+\.\w+)\n")
+BLOCK = re.compile(r"^```(python|toml|sql|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE_NAME = re.compile(r"(?:#|--) ([\w./-]+\.\w+)\n")
 # The programs of the environment that runs this come first.
 SEARCH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
