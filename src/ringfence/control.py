@@ -17,7 +17,7 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
-from ringfence.control_socket import Claim, peer_uid, user_name
+from ringfence.control_socket import Claim, is_supported, peer_uid, user_name
 from ringfence.errors import Fault, Invalid, RingfenceError
 from ringfence.kernel.context import Principal
 from ringfence.kernel.payload import adapter_of, carry_out
@@ -95,12 +95,12 @@ class _Refused(Exception):
 
 
 def claim_folder(root: Path) -> Claim | None:
-    """Claim an application's folder for this process; None where there are no Unix sockets.
+    """Claim an application's folder for this process; None where there is no control socket.
 
     Raises:
         StartRefused: Another process runs this application.
     """
-    return Claim.take(root) if hasattr(asyncio, "start_unix_server") else None
+    return Claim.take(root) if is_supported() else None
 
 
 class ControlServer:
@@ -136,8 +136,8 @@ class ControlServer:
         Raises:
             StartRefused: Another process runs this application, or there is nowhere to listen.
         """
-        if not hasattr(asyncio, "start_unix_server"):
-            _log.warning("no control socket: this platform has no Unix sockets")
+        if not is_supported():
+            _log.warning("no control socket on this platform: status, call and trace cannot ask")
             return
         self._claim = self._claim or Claim.take(self._root)
         self._server = await asyncio.start_unix_server(

@@ -11,6 +11,7 @@ import socket
 import stat
 import struct
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,13 @@ _ELSEWHERE = Path("/tmp")  # noqa: S108
 
 class _HasOptions(Protocol):
     def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
+
+
+def is_supported() -> bool:
+    """Whether this platform has what the socket's safety rests on: Unix sockets, users, and locks
+    that end with their process. Windows has not; what listens on a port there asks nobody who they
+    are, so nothing takes the socket's place."""
+    return hasattr(socket, "AF_UNIX") and hasattr(os, "geteuid") and find_spec("fcntl") is not None
 
 
 def candidates(root: Path, uids: Iterable[int]) -> Iterator[Path]:

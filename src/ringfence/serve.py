@@ -1,7 +1,8 @@
 """Run an application as a process: from its start to a signal, with its control socket.
 
-`serve` is what `ringfence run` calls. The first SIGTERM or SIGINT drains, the second ends the
-process, and so does a drain that outlasts all of its deadlines together.
+`serve` is what `ringfence run` calls. The first SIGTERM or SIGINT (on Windows Ctrl-C or Ctrl-Break)
+drains, the second ends the process, and so does a drain that outlasts all of its deadlines
+together.
 """
 
 import asyncio
@@ -76,7 +77,7 @@ def _greeting(application: Application) -> Iterator[str]:
 
 
 class _Signals:
-    """SIGTERM and SIGINT: the first asks to stop, the second ends the process.
+    """The signals that ask to stop; the second one ends the process.
 
     Plain handlers, not the event loop's, so that they run even while a plugin blocks the loop.
     """
@@ -86,8 +87,9 @@ class _Signals:
         self._loop = asyncio.get_running_loop()
         self._limit_s = limit_s
         self._asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self)
+        for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+            if hasattr(signal, name):  # Windows alone has the last, and nobody sends it the first
+                signal.signal(getattr(signal, name), self)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self._asked:

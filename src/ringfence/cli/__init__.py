@@ -7,6 +7,7 @@ paragraph on standard error; a traceback is shown to whoever says `--debug`, and
 
 import difflib
 import importlib
+import io
 import os
 import shlex
 import sys
@@ -79,6 +80,9 @@ def ringfence() -> None:
 
 def main() -> NoReturn:
     """Be the process: do what the arguments say, and end with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows takes no arrow as it is
+            stream.reconfigure(errors="backslashreplace")
     code = invoke(sys.argv[1:])
     if not held():
         sys.exit(code)

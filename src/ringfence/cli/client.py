@@ -21,13 +21,17 @@ from ringfence.control import (
     StatusRequest,
     TraceRequest,
 )
-from ringfence.control_socket import candidates, peer_uid
+from ringfence.control_socket import candidates, is_supported, peer_uid
 from ringfence.errors import RingfenceError
 from ringfence.report import Span, Status
 
 
 class NotRunning(RingfenceError, code="not_running"):
     """Nobody answers for that application; nothing was done."""
+
+
+class NoSocket(RingfenceError, code="no_control_socket"):
+    """This platform has no control socket; nothing was done."""
 
 
 class Answered(RingfenceError, code="answered"):
@@ -45,6 +49,7 @@ def call(root: Path, name: str, payload: Mapping[str, object], *, timeout_s: flo
 
     Raises:
         NotRunning: Nobody answers for the application in `root`.
+        NoSocket: Nobody can be asked on this platform.
         Answered: It failed; `problem` says how.
     """
     answer = _ask(root, CallRequest(name, dict(payload)), timeout_s)
@@ -63,6 +68,12 @@ def trace(root: Path, wanted: str, *, timeout_s: float = 10) -> list[Span]:
 
 
 def _ask(root: Path, request: Request, timeout_s: float) -> msgspec.Raw:
+    if not is_supported():
+        raise NoSocket(
+            "this platform has no Unix sockets, over which a running application is asked.",
+            subject=str(root),
+            hint="Open its /health/ready, read its log, or run it where they are: Linux or macOS.",
+        )
     line = msgspec.json.encode(request) + b"\n"
     if len(line) > REQUEST_BYTES:
         problem = Problem("Content Too Large", 413, "too_large", "at most 1 MiB is sent")

@@ -24,7 +24,7 @@ from ringfence.kernel.manifest import (
     ToolNeed,
 )
 from ringfence.kernel.payload import describe
-from ringfence.kernel.plugin import Plugin, field_names
+from ringfence.kernel.plugin import Plugin, annotations_of, field_names
 from ringfence.kernel.ports import REQUIRED, Declaration, Declared, Parameter, Signature
 
 KERNEL_VALUES: tuple[type, ...] = (Context, Principal)
@@ -142,7 +142,7 @@ class _Reading:
     def _unannotated(self, names: Sequence[str]) -> None:
         """Report each `db = Database`, which is a class and no need: `db: Database` is meant."""
         for base in self.cls.__mro__:
-            annotated = {*names, *inspect.get_annotations(base)}
+            annotated = {*names, *annotations_of(base)}
             for name, value in vars(base).items():
                 declared = f"{base.__qualname__}.{name}"  # a class written inside the plugin's
                 if name not in annotated and _is_need(value) and value.__qualname__ != declared:

@@ -154,7 +154,7 @@ def read_sources(discovered: Discovered, library: Library) -> Sources:
             findings.append(finding)
             quarantined.append(sources.lost(feature, finding))
     for path, module in _helpers(discovered):
-        file = str(path.relative_to(discovered.root))
+        file = path.relative_to(discovered.root).as_posix()
         findings += guard.static_findings(library.read(path), module, file, offers)
     return sources
 
@@ -173,10 +173,10 @@ def _helpers(discovered: Discovered) -> Iterator[tuple[Path, str]]:
     shared = (discovered.root / "lib", discovered.root / "tools")
     for top in (*discovered.domains.values(), *shared):
         for path in sorted(top.rglob("*.py")) if top.is_dir() else ():
-            relative = path.relative_to(discovered.root).with_suffix("")
-            private = any(part.startswith("_") for part in relative.parts[2:-1])
+            inside = path.relative_to(discovered.root).as_posix().removesuffix(".py").split("/")
+            private = any(part.startswith("_") for part in inside[2:-1])
             if top in shared or private or (path.name.startswith("_") and path.stem != "__init__"):
-                yield path, ".".join(relative.parts)
+                yield path, ".".join(inside)
 
 
 def import_features(
@@ -222,7 +222,7 @@ def failed(error: object, file: str, timeout_s: float) -> tuple[int, str]:
         return 1, f"gave something else: {type(error).__name__}"
     line = 1
     for frame, at in walk_tb(error.__traceback__):
-        if frame.f_code.co_filename.endswith(file):
+        if Path(frame.f_code.co_filename).as_posix().endswith(file):
             line = at
     name, said = type(error).__name__, text_of(error)
     return line, f"has failed: {name}: {said}" if said else f"has failed: {name}"

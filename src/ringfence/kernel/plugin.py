@@ -6,7 +6,8 @@ behind.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, TypeVar, dataclass_transform, get_origin
 
 from ringfence.kernel.context import Budget
@@ -39,11 +40,20 @@ class Plugin:
             setattr(self, name, value)
 
 
+def annotations_of(cls: type) -> Mapping[str, object]:
+    """Return a class's own annotations, whether or not all of their names can be resolved."""
+    if sys.version_info >= (3, 14):  # until then they are evaluated with the class
+        from annotationlib import Format, get_annotations
+
+        return get_annotations(cls, format=Format.FORWARDREF)
+    return inspect.get_annotations(cls)
+
+
 def field_names(cls: type) -> list[str]:
     """Return the names of a plugin class's annotated fields, base classes first."""
     found: dict[str, None] = {}
     for base in reversed(cls.__mro__):
-        for name, annotation in inspect.get_annotations(base).items():
+        for name, annotation in annotations_of(base).items():
             if not _is_class_variable(annotation):
                 found[name] = None
     return list(found)

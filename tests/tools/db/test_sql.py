@@ -32,14 +32,14 @@ def test_no_text_is_lost(sql: str) -> None:
 
 @given(st.lists(st.one_of(QUOTED, PLAIN, PARAMETER), max_size=20))
 def test_only_parameters_are_rewritten(pieces: list[str]) -> None:
-    """Whatever surrounds them, `$n` becomes `?n`, and nothing else changes."""
+    """Whatever surrounds them, `$n` becomes `?`, and nothing else changes."""
     count = 0
     written, expected = "SELECT ", "SELECT "
     for piece in pieces:
         if piece == "$":
             count += 1
             written += f" ${count} "
-            expected += f" ?{count} "
+            expected += " ? "
         else:
             written += f" {piece} "
             expected += f" {piece} "
@@ -48,13 +48,20 @@ def test_only_parameters_are_rewritten(pieces: list[str]) -> None:
     assert statement.parameters == count
 
 
-@given(st.permutations([1, 2, 3, 4]), st.lists(LETTERS, min_size=4, max_size=4))
+@given(
+    st.permutations([1, 2, 3, 4]).flatmap(
+        lambda all_four: st.lists(st.sampled_from(all_four), max_size=2).map(
+            lambda again: [*all_four, *again]
+        )
+    ),
+    st.lists(LETTERS, min_size=4, max_size=4),
+)
 def test_sqlite_binds_by_number(order: list[int], values: list[str]) -> None:
     """What SQLite answers is the values in the order in which the statement names them."""
     listed = ", ".join(f"${n} /* $9 ' */, '$1'" for n in order)
     statement = prepare(f"SELECT {listed}")
     with sqlite3.connect(":memory:") as line:
-        found = line.execute(statement.text, values).fetchone()
+        found = line.execute(statement.text, statement.bound(tuple(values))).fetchone()
     line.close()
     assert list(found[::2]) == [values[n - 1] for n in order]
     assert set(found[1::2]) == {"$1"}

@@ -1,7 +1,8 @@
 """Statements as features write them: what they are, and how a driver wants to have them.
 
 `tokens(sql)` splits text, `Statements(domain).of(sql)` gives the prepared form: parameters `$n` as
-`?n`, the domain as a leading comment, so that a driver's cache of statements is one per domain.
+`?`, or as `?n` where they are out of order or used twice; the domain as a leading comment, so that
+a driver's cache of statements is one per domain.
 Invariant: nothing inside a string, a quoted name or a comment is ever touched. Called by
 `service.py` and `migrations.py`.
 """
@@ -90,14 +91,16 @@ _TRANSACTIONAL = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "
 class Statement(Struct, eq=False):
     """A statement, prepared.
 
-    `text` is the driver's text; `shown` is the author's, shortened, for errors. The last
-    three change: the driver learns them by running the statement.
+    `text` is the driver's text; `shown` is the author's, shortened, for errors. `numbers` is empty
+    where the parameters are all `?`. The last three change: the driver learns them by running the
+    statement.
     """
 
     text: str
     shown: str
     kind: Kind
     parameters: int
+    numbers: tuple[str, ...]
     common: bool  # opens with WITH: drivers cannot always count its changes by themselves
     pace: Pace = Pace.UNPROVEN
     runs: int = 0  # on the event loop
@@ -113,6 +116,10 @@ class Statement(Struct, eq=False):
             subject=self.shown,
             hint="Give one value for each $n, in the order of n.",
         )
+
+    def bound(self, values: tuple[object, ...]) -> tuple[object, ...] | dict[str, object]:
+        """Return values as sqlite3 takes them: from Python 3.14 on, no sequence for `?n`."""
+        return dict(zip(self.numbers, values, strict=True)) if self.numbers else values
 
 
 class Statements:
@@ -155,8 +162,11 @@ def prepare(sql: str, prefix: str = "") -> Statement:
         )
     kind = _kind(words, shown)
     count = _parameters(words, shown)
-    text = prefix + "".join(_translated(piece) for piece in pieces)
-    return Statement(text, shown, kind, count, words[0].keyword == "WITH")
+    used = [int(word.text[1:]) for word in words if word.kind == "parameter"]
+    in_order = used == list(range(1, count + 1))
+    text = prefix + "".join(_translated(piece, in_order) for piece in pieces)
+    numbers = () if in_order else tuple(str(n) for n in range(1, count + 1))
+    return Statement(text, shown, kind, count, numbers, words[0].keyword == "WITH")
 
 
 def shorten(sql: str) -> str:
@@ -165,8 +175,10 @@ def shorten(sql: str) -> str:
     return line if len(line) <= 80 else f"{line[:79]}…"
 
 
-def _translated(piece: Token) -> str:
-    return f"?{int(piece.text[1:])}" if piece.kind == "parameter" else piece.text
+def _translated(piece: Token, in_order: bool) -> str:
+    if piece.kind != "parameter":
+        return piece.text
+    return "?" if in_order else f"?{int(piece.text[1:])}"
 
 
 def _kind(words: list[Token], shown: str) -> Kind:

@@ -56,11 +56,15 @@ def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> sql
         check_same_thread=False,
         cached_statements=CACHED_STATEMENTS,
     )
-    line.execute("PRAGMA foreign_keys = ON")
-    line.execute("PRAGMA trusted_schema = OFF")
-    line.execute("PRAGMA synchronous = FULL")
-    if query_only:
-        line.execute("PRAGMA query_only = ON")
+    try:
+        line.execute("PRAGMA foreign_keys = ON")
+        line.execute("PRAGMA trusted_schema = OFF")
+        line.execute("PRAGMA synchronous = FULL")
+        if query_only:
+            line.execute("PRAGMA query_only = ON")
+    except BaseException:  # it may be no database at all
+        line.close()
+        raise
     return line
 
 
@@ -84,7 +88,7 @@ def patience(line: sqlite3.Connection, wait_s: float) -> Iterator[None]:
 def run(line: sqlite3.Connection, statement: Statement, values: tuple[object, ...]) -> Answer:
     """Run a statement to its end and learn nothing from it."""
     try:
-        cursor = line.execute(statement.text, values)
+        cursor = line.execute(statement.text, statement.bound(values))
         rows = cursor.fetchall()
     except UnicodeEncodeError:
         raise InvalidParameter(
