@@ -65,6 +65,7 @@ class Exchange:
         "_body",
         "_chunked",
         "_expects",
+        "_head",
         "_left",
         "_line",
         "_mute",
@@ -98,6 +99,7 @@ class Exchange:
         self._noticed: Event | None = None
         self._chunked = False
         self._mute = scope["method"] == "HEAD"
+        self._head = b""  # of the answer, until its body is there
         self._left = -1  # bytes of the answer still to come; below zero: not announced
 
     async def run(self, serve: Serve) -> None:
@@ -204,18 +206,21 @@ class Exchange:
         self.started = True
         self._expects = False
         shared.waiting -= 1
-        self._line.transport.write(b"".join(lines))
+        if self._left > 0 and not self._mute:
+            self._head = b"".join(lines)  # a body follows: both are one write
+        else:
+            self._line.transport.write(b"".join(lines))
 
     def _line_of(self, name: bytes, value: bytes) -> bytes:
         """Return a header as a line, and heed what it says of the answer's end."""
+        if name == b"content-length":
+            return self._announce(value)
         if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
             raise RuntimeError("http: an answer has a header that no header may be")
         name = name.lower()
         if name == b"content-length":
-            if self._left >= 0 or self._chunked or not value.isdigit():
-                raise RuntimeError("http: an answer announces no length, or more than one")
-            self._left = int(value)
-        elif name == b"transfer-encoding":
+            return self._announce(value)
+        if name == b"transfer-encoding":
             return b""  # how an answer travels is decided here
         elif name == b"connection":
             self.keep_alive = self.keep_alive and b"close" not in value.lower()
@@ -225,6 +230,12 @@ class Exchange:
         if name in _REPEATED and len(self._shared.lines) < _REMEMBERED:
             self._shared.lines[name, value] = line
         return line
+
+    def _announce(self, length: bytes) -> bytes:
+        if self._left >= 0 or self._chunked or not length.isdigit():
+            raise RuntimeError("http: an answer announces no length, or more than one")
+        self._left = int(length)
+        return b"content-length: %s\r\n" % length
 
     def _write_body(self, body: bytes, more: bool) -> None:
         if self._mute:
@@ -237,7 +248,8 @@ class Exchange:
                 self._left -= len(body)
                 if self._left < 0 or (self._left and not more):
                     raise RuntimeError("http: an answer is longer or shorter than it announced")
-            self._line.transport.write(body)
+            self._line.transport.write(self._head + body if self._head else body)
+            self._head = b""
         if not more:
             self.complete = True
             self.notice()

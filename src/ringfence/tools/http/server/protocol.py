@@ -7,7 +7,7 @@ it can be in has an end, kept by `check` once a second.
 
 import asyncio
 import math
-from asyncio import Transport
+from asyncio import Task, Transport
 from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
@@ -357,7 +357,8 @@ class Connection(HttpToolsProtocol):
     def _start(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.open.waiting += 1
-        exchange.task = self.loop.create_task(exchange.run(self.shared.serve))
+        # No context has started it, so it goes around the loop's factory, which asks whose it is.
+        exchange.task = Task(exchange.run(self.shared.serve), loop=self.loop)
         self.open.tasks.add(exchange.task)
 
     # ---- limits and the end
