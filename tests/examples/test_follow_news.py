@@ -1,5 +1,8 @@
 """A live feed over server-sent events and WebSocket."""
 
+import gc
+from asyncio import Event
+
 import pytest
 from msgspec import Struct
 
@@ -116,14 +119,30 @@ async def test_a_page_of_another_origin_is_refused(app: TestApplication) -> None
 
 
 async def test_readers_who_leave_leave_nothing(app: TestApplication) -> None:
-    """Those who come after them get what is published, and no work goes on for the others."""
-    for _ in range(20):
-        async with app.http.stream("GET", "/news/live"):
-            pass
-        async with app.http.websocket("/news/socket", cookies=READER):
-            pass
+    """Neither work that goes on for them, nor what they were woken by."""
+    held = []
+    for _ in range(3):
+        for _ in range(5):
+            async with app.http.stream("GET", "/news/live"):
+                pass
+            async with app.http.websocket("/news/socket", cookies=READER):
+                pass
+        gc.collect()
+        held.append(sum(isinstance(found, Event) for found in gc.get_objects()))
     ended = [span.origin for span in app.spans].count
-    assert ended("GET /news/live") == ended("WEBSOCKET /news/socket") == 20
+    assert ended("GET /news/live") == ended("WEBSOCKET /news/socket") == 15
+    assert held[0] == held[1] == held[2]
+
+
+async def test_a_reader_looks_again_only_when_there_is_something(app: TestApplication) -> None:
+    """Silence costs no queries, also after an item."""
+    async with app.http.stream("GET", "/news/live") as answer:
+        await publish(app, "one")
+        await anext(answer.events())
+        for _ in range(20):
+            await app.http.get("/books")
+    spans = [span for span in app.spans if span.operation == "news.follow_news.stream"]
+    assert sum(span.queries for span in spans) <= 6
 
 
 @pytest.mark.parametrize("text", ["", "x" * 501, None, 1])

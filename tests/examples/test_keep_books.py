@@ -84,6 +84,14 @@ async def test_of_two_changes_to_one_version_one_is_refused(app: TestApplication
     assert (await app.http.get("/books/1")).json(into=Book).year == 1978
 
 
+async def test_nobody_removes_what_has_changed_since(app: TestApplication) -> None:
+    """A removal for another version removes nothing; one that names none removes what is there."""
+    refused = await app.http.delete("/books/1", headers={"If-Match": '"7"'})
+    assert refused.json(into=Problem) == Problem(412, "precondition_failed")
+    assert (await app.http.get("/books/1")).status == 200
+    assert (await app.http.delete("/books/1")).status == 204
+
+
 async def test_an_isbn_is_there_once(app: TestApplication) -> None:
     """Adding a book again is a conflict with a code of its own."""
     await app.http.post("/books", json=NEW)
