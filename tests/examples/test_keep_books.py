@@ -1,7 +1,7 @@
 """CRUD with filters and pages."""
 
 import pytest
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from ringfence.testing import TestApplication
 
@@ -26,6 +26,14 @@ class Books(Struct):
 class Problem(Struct):
     status: int
     code: str
+
+
+class Operation(Struct):
+    responses: dict[str, Raw]
+
+
+class Document(Struct):
+    paths: dict[str, dict[str, Operation]]
 
 
 async def _pages(app: TestApplication, **params: object) -> list[list[Book]]:
@@ -149,3 +157,10 @@ async def test_text_is_no_sql(app: TestApplication) -> None:
     """A filter is a value, whatever it looks like."""
     page = (await app.http.get("/books", params={"author": "' OR 1=1 --"})).json(into=Books)
     assert page == Books([], None)
+
+
+async def test_the_document_tells_of_the_version_that_a_change_is_for(app: TestApplication) -> None:
+    """A client that is generated from it knows of 412 and 428."""
+    document = (await app.http.get("/openapi.json")).json(into=Document)
+    assert {"412", "428"} <= document.paths["/books/{book_id}"]["patch"].responses.keys()
+    assert "412" not in document.paths["/books"]["post"].responses

@@ -62,7 +62,7 @@ class IfMatch(Struct, frozen=True):
         if self.header is None:
             if required:
                 hint = "Send If-Match with the ETag of what you have read."
-                raise PreconditionRequired("there is no header If-Match;", hint=hint)
+                raise PreconditionRequired("there is no header If-Match.", hint=hint)
             return
         if self.header.strip() != "*" and _opaque(etag) not in _TAG.findall(self.header):
             hint = "Read it again, and decide anew."

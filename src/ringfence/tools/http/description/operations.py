@@ -7,7 +7,7 @@ and `socket` are what the document says of it.
 from msgspec import Struct
 
 from ringfence.kernel.ports import Endpoint
-from ringfence.tools.http.binding.arguments import Argument
+from ringfence.tools.http.binding.arguments import Argument, FromIfMatch
 from ringfence.tools.http.binding.plan import plan
 from ringfence.tools.http.contract import Route
 from ringfence.tools.http.description import docstrings, responses, results
@@ -54,10 +54,16 @@ def operation(described: Described, path: str, name: str, schemas: Schemas) -> S
     body = Inputs(described.arguments, doc, schemas).body()
     if body:
         document["requestBody"] = body
-    takes = bool(body) or "parameters" in document
     document["responses"] = {
         **results.successes(route.status, described.result, doc.returns, schemas),
-        **responses.failures(described.endpoint, doc, schemas, takes=takes, body=bool(body)),
+        **responses.failures(
+            described.endpoint,
+            doc,
+            schemas,
+            takes=bool(body) or "parameters" in document,
+            body=bool(body),
+            matches=any(isinstance(argument, FromIfMatch) for argument in described.arguments),
+        ),
     }
     return document
 
@@ -83,7 +89,7 @@ def socket(described: Described, name: str, schemas: Schemas) -> Schema:
     takes = "parameters" in document
     document["responses"] = {
         "101": {"description": responses.phrase(101)},
-        **responses.failures(described.endpoint, described.doc, schemas, takes=takes, body=False),
+        **responses.failures(described.endpoint, described.doc, schemas, takes=takes),
     }
     return document
 

@@ -21,6 +21,10 @@ _BODY: Mapping[int, tuple[str, _Codes]] = {
     413: ("TooLong", {"body_too_long": "The body is longer than is taken."}),
     415: ("WrongType", {"unsupported_media_type": "The body is of another content type."}),
 }
+_MATCHED: Mapping[int, tuple[str, _Codes]] = {
+    412: ("Changed", {"precondition_failed": "It has changed since the client has read it."}),
+    428: ("Unconditional", {"precondition_required": "It takes the header If-Match."}),
+}
 _INPUT: Mapping[int, tuple[str, _Codes]] = {
     400: (
         "Malformed",
@@ -53,13 +57,21 @@ def components(schemas: Schemas) -> Schema:
     """Return the responses that operations refer to."""
     told: Schema = {
         name: _problem(status, codes, schemas)
-        for status, (name, codes) in {**_BODY, **_INPUT, **_ALWAYS}.items()
+        for status, (name, codes) in {**_BODY, **_MATCHED, **_INPUT, **_ALWAYS}.items()
     }
     content = {PROBLEM: {"schema": schemas.of(Problem)}}
     return {**told, "Problem": {"description": "Any other refusal.", "content": content}}
 
 
-def failures(endpoint: Endpoint, doc: Doc, schemas: Schemas, *, takes: bool, body: bool) -> Schema:
+def failures(
+    endpoint: Endpoint,
+    doc: Doc,
+    schemas: Schemas,
+    *,
+    takes: bool,
+    body: bool = False,
+    matches: bool = False,
+) -> Schema:
     """Return the responses of an operation that are errors.
 
     Args:
@@ -68,8 +80,10 @@ def failures(endpoint: Endpoint, doc: Doc, schemas: Schemas, *, takes: bool, bod
         schemas: Of the document.
         takes: Whether it has parameters or a body.
         body: Whether it has a body.
+        matches: Whether it reads If-Match.
     """
     known = {**_ALWAYS, **(_INPUT if takes else {}), **(_BODY if body else {})}
+    known |= _MATCHED if matches else {}
     found: Schema = {str(status): _reference(name) for status, (name, _) in known.items()}
     declared: dict[int, dict[str, str]] = {}
     for error in sorted(endpoint.errors, key=lambda error: error.code):
