@@ -42,8 +42,8 @@ bench: $(VENV)/.ready $(PEER)/.ready
 
 clean:
 	rm -rf $(VENV) $(PEER) .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf bench/results dist apps/shop/data apps/shop/.ringfence
-	find src apps tests bench scripts typing_tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf bench/results dist apps/shop/data apps/shop/.ringfence examples/data examples/.ringfence
+	find src apps examples tests bench scripts typing_tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The first command that is a Python of 3.11 or later; PYTHON=... names another one.
 $(BIN)/python:
