@@ -38,14 +38,13 @@ def compose(
     """
     method: Callable[..., object] = _positional(offer, getattr(instance, offer.method))
     simple = [v for v in offer.request_values if v.parameter not in scopes]
-    scoped = [v.parameter for v in offer.request_values if v.parameter in scopes]
     if share is not None:
-        return _threaded(method, simple, {n: scopes[n] for n in scoped}, pool, share)
+        return _threaded(method, simple, scopes, pool, share)
     handler = cast(Handler, method)
     if simple:
         handler = _with_values(handler, simple)
-    for name in scoped:
-        handler = _inside(handler, name, scopes[name])
+    for name, scope in scopes.items():
+        handler = _inside(handler, name, scope)
     return handler
 
 

@@ -49,14 +49,6 @@ class Share:
     turns: int = 0
     finished: int = 0  # since the last tick
 
-    def refuse(self) -> Overloaded:
-        return Overloaded(
-            f"its {self.limit} threads are busy and {self.queue_limit} calls wait for one.",
-            subject=self.plugin,
-            hint="Try again later, or raise plugin_threads under [kernel].",
-            retry_after_s=1.0,
-        )
-
 
 class Outcome(Struct, frozen=True):
     """How something ended: with a value or an error."""
@@ -152,7 +144,12 @@ class Pool:
         jobs = share.jobs
         queued = len(jobs)
         if queued >= share.queue_limit:
-            raise share.refuse()
+            raise Overloaded(
+                f"its {share.limit} threads are busy and {queued} calls wait for one.",
+                subject=share.plugin,
+                hint="Try again later, or raise plugin_threads under [kernel].",
+                retry_after_s=1.0,
+            )
         jobs.append(job)
         if not queued:
             self._give_turns(share, 1)
