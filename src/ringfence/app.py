@@ -23,7 +23,7 @@ from ringfence import config as configuration
 from ringfence.config import Config, KernelLimits
 from ringfence.errors import Finding, NotFound, Overloaded, StartRefused
 from ringfence.kernel import boot as kernel
-from ringfence.kernel import loader, source
+from ringfence.kernel import loader
 from ringfence.kernel.bind import within
 from ringfence.kernel.call import Gate, Opener, opener
 from ringfence.kernel.context import Budget, Context, Principal
@@ -34,8 +34,10 @@ from ringfence.kernel.payload import did_you_mean
 from ringfence.kernel.ports import Clock, Driver, Grant, Health, ToolEnv, ToolSpec
 from ringfence.kernel.proxy import ToolState
 from ringfence.kernel.registry import Registry
+from ringfence.kernel.source import Library as SourceLibrary
 from ringfence.kernel.threads import Pool
 from ringfence.kernel.views import View, bind_named
+from ringfence.library import Library
 from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
@@ -123,6 +125,7 @@ class Wires:
         self.config = config
         self.name = config.name
         self.root = config.root
+        self.library: SourceLibrary = Library(config.root)
         self.strict = strict
         self.limits = _limits(config.kernel)
         self.tools = Tools(config)
@@ -435,11 +438,10 @@ def check(root: Path) -> list[Finding]:
         StartRefused: There is no application at `root`, or its configuration is wrong.
     """
     wires = Wires(load(root, {}))
-    library = source.Library(wires.root)
-    sources = loader.read_sources(loader.discover(wires.root), library)
+    sources = loader.read_sources(loader.discover(wires.root), wires.library)
     with ExitStack() as undo:
         limit = wires.limits.import_timeout
-        modules = loader.import_features(wires.name, sources, library, limit, undo)
+        modules = loader.import_features(wires.name, sources, wires.library, limit, undo)
         manifest = kernel.declare(modules, wires)
         return sorted({*kernel.findings(manifest, wires), *wires.configure(manifest).findings})
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringfence.kernel.source import Library, absolute
+from ringfence.kernel.source import absolute
+from ringfence.library import Library
 from tests.kernel.apps import feature, write
 
 

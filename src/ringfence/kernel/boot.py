@@ -52,10 +52,11 @@ async def start(app: "Wiring") -> "Running":
     """Bring an application up, or raise BootError with everything that is wrong with it."""
     async with AsyncExitStack() as undo:
         discovered = loader.discover(app.root)  # the files of every domain
-        library = source.Library(app.root)
-        sources = loader.read_sources(discovered, library)  # what they say, running none
+        sources = loader.read_sources(discovered, app.library)  # what they say, running none
         limit = app.limits.import_timeout
-        modules = loader.import_features(app.name, sources, library, limit, undo)  # under the guard
+        modules = loader.import_features(
+            app.name, sources, app.library, limit, undo
+        )  # under the guard
         manifest = declare(modules, app)  # what every plugin needs and offers
         verified = check(manifest, app)  # all findings at once, or none
         equipped = await start_tools(verified, app, undo)  # what is down starts as dead
@@ -84,6 +85,7 @@ class Wiring(Protocol):
 
     name: str
     root: Path
+    library: source.Library
     strict: bool
     limits: Limits
     gate: Gate
