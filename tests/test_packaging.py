@@ -91,8 +91,8 @@ def test_every_declared_dependency_is_used() -> None:
 
 
 def test_nothing_is_capped_without_need() -> None:
-    """A dependency's next version is not refused in advance."""
-    requirements = metadata.requires("ringfence") or ()
+    """A dependency's next version is not refused in advance; but we build on uvicorn's inside."""
+    requirements = [r for r in metadata.requires("ringfence") or () if "uvicorn" not in r]
     assert [line for line in requirements if re.search(r"[\d\"' ]<=?\s*\d|==\s*\d|~=", line)] == []
 
 

@@ -72,7 +72,7 @@ def _greeting(application: Application) -> Iterator[str]:
     labels = (d.declaration.label for d in application.manifest.declared)
     pages = sorted(label[4:] for label in labels if label.startswith("GET /") and "{" not in label)
     for address in application.addresses:
-        for page in (*pages[:PAGES], "/openapi.json", "/health/ready"):
+        for page in (*pages[:PAGES], "/docs", "/health/ready"):
             yield f"  {address}{page}"
 
 

@@ -106,7 +106,6 @@ def test_a_cursor_is_good_for_its_own_filters_alone(fields: dict[str, object]) -
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("", "no cursor"),
         ("*", "no cursor"),
         ("é", "no cursor"),
         ("A", "no cursor"),
@@ -121,6 +120,11 @@ def test_a_cursor_is_good_for_its_own_filters_alone(fields: dict[str, object]) -
 def test_a_cursor_that_no_answer_gave_is_a_fault(text: str, said: str) -> None:
     """Malformed, of another type, or a number that no database takes."""
     assert said in refusal(Search(cursor=text), int)
+
+
+def test_an_empty_cursor_is_the_first_page() -> None:
+    """As a form's empty field sends it."""
+    assert Search(cursor="").after(int) is None
 
 
 @given(st.text() | st.binary().map(lambda raw: urlsafe_b64encode(raw).decode()))

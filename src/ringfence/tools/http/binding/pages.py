@@ -67,7 +67,7 @@ class Paged(Struct, kw_only=True, forbid_unknown_fields=True):
         Raises:
             Invalid: The cursor is malformed, or of other filters or another order.
         """
-        if self.cursor is None:
+        if not self.cursor:
             return None
         if len(self.cursor) > MAX_CURSOR_CHARS:
             raise _refused("is too long")

@@ -85,7 +85,8 @@ class Shared:
         self.uvicorn_config = uvicorn_config
         self.upgrade = upgrade
         self.state = ServerState()
-        self.state.connections = cast("set[HttpToolsProtocol]", connections)  # type: ignore[assignment]
+        adopted = cast("set[HttpToolsProtocol]", connections)
+        self.state.connections = adopted  # type: ignore[assignment]
         self.state.tasks = connections.tasks
 
 
