@@ -191,3 +191,13 @@ async def test_head_of_a_reply_has_its_headers_alone(serve: Serve) -> None:
     head, got = await client.head("/cart"), await client.get("/cart")
     assert (head.status, head.body) == (200, b"")
     assert head.headers["content-length"] == str(len(got.body))
+
+
+async def test_a_header_of_a_reply_stands_in_the_place_of_its_values(serve: Serve) -> None:
+    """Two types would be none."""
+
+    async def report() -> Reply[Stream]:
+        return Reply(Stream(["a"], "text/csv"), headers={"Content-Type": "text/plain"})
+
+    answer = await serve(endpoint("GET", "/report", report)).get("/report")
+    assert [value for name, value in answer.header_list if name == "content-type"] == ["text/plain"]

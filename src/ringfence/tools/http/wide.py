@@ -256,7 +256,9 @@ class _Answering:
         if message["type"] == "http.response.start":
             self.started = True
             if self._added:
-                message = {**message, "headers": [*message.get("headers", ()), *self._added]}
+                added = {name for name, _ in self._added}
+                kept = [one for one in message.get("headers", ()) if one[0] not in added]
+                message = {**message, "headers": [*kept, *self._added]}
         await self._exchange.send(message)
 
 

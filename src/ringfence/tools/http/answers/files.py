@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-from urllib.parse import quote
 
 from ringfence.tools.http.answers.conditional import not_modified
+from ringfence.tools.http.answers.headers import content_disposition, header
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.wire import Headers, Message, Receive, Scope, Send
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _OF_304 = {b"cache-control", b"content-location", b"date", b"etag", b"expires", b"last-modified"}
 _OF_304 |= {b"vary"}
 _RANGE = re.compile(rb"(\d{0,18})-(\d{0,18})")
-_NOT_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f/\\"%]|[^\x00-\x7f]')
 
 
 class File:
@@ -112,9 +111,8 @@ async def send_path(
     """
     from starlette.responses import FileResponse
 
-    for value in headers.values():
-        if re.search(r"[\r\n\0]", value):
-            raise ValueError(f"a header cannot have line breaks or NUL; got {value!r:.80}")
+    for name, value in headers.items():
+        header(name, value)
     response = FileResponse(path, status, headers=headers, media_type=media_type, stat_result=found)
     raw: Headers = response.raw_headers
     if status == 200 and scope["method"] in ("GET", "HEAD") and _known(scope, response, found):
@@ -126,22 +124,6 @@ async def send_path(
     asgi = cast("tuple[StarletteReceive, StarletteSend]", (receive, exact))
     await response(dict(_plain(scope)), *asgi)
     exact.check()
-
-
-def content_disposition(filename: str, *, inline: bool = False) -> str:
-    """Return the header that names a download.
-
-    Args:
-        filename: Any text. What is no part of a name is left out, and folders are none.
-        inline: Whether a browser shows it instead of saving it.
-    """
-    kind = "inline" if inline else "attachment"
-    name = re.sub(r"[\x00-\x1f\x7f/\\]", "_", filename)
-    plain = _NOT_IN_A_NAME.sub("_", name)
-    if plain == name:
-        return f'{kind}; filename="{plain}"'
-    encoded = quote(name, safe="", errors="replace")
-    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
 
 
 def readable(path: Path) -> os.stat_result:

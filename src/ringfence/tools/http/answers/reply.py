@@ -12,11 +12,10 @@ from typing import Generic, Literal, TypeVar
 from msgspec import Struct
 
 from ringfence.tools.http.answers.conditional import entity_tag, http_date
+from ringfence.tools.http.answers.headers import header, is_token
 from ringfence.tools.http.wire import Headers
 
 T = TypeVar("T")
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _COOKIE_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")  # RFC 6265
 _COOKIE_PART = re.compile(r"[\x20-\x3a\x3c-\x7e]*")
 
@@ -77,7 +76,7 @@ def headers_of(reply: Reply[T]) -> Headers:
     Raises:
         ValueError: What an author has written cannot be sent.
     """
-    found = [_header(name, value) for name, value in reply.headers.items()]
+    found = [header(name, value) for name, value in reply.headers.items()]
     if reply.etag is not None:
         found.append((b"etag", entity_tag(reply.etag).encode("latin-1")))
     if reply.last_modified is not None:
@@ -87,20 +86,12 @@ def headers_of(reply: Reply[T]) -> Headers:
     return found
 
 
-def _header(name: str, value: str) -> tuple[bytes, bytes]:
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r:.80} is no name of a header.")
-    if not _VALUE.fullmatch(value):
-        raise ValueError(f"header {name!r}: expected Latin-1 text on one line, got {value!r:.80}.")
-    return name.lower().encode(), value.encode("latin-1")
-
-
 def _cookie(name: str, cookie: str | SetCookie | None) -> str:
     if cookie is None:
         cookie = SetCookie("", max_age_s=0)
     elif isinstance(cookie, str):
         cookie = SetCookie(cookie)
-    if not _NAME.fullmatch(name):
+    if not is_token(name):
         raise ValueError(f"{name!r:.80} is no name of a cookie.")
     if not _COOKIE_VALUE.fullmatch(cookie.value):
         raise ValueError(

@@ -7,9 +7,11 @@ the text of an event never holds a line that its author did not mean.
 import re
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import Generic, TypeVar
-from urllib.parse import quote
 
 from msgspec import Struct
+
+from ringfence.tools.http.answers.headers import content_disposition, header
+from ringfence.tools.http.wire import Headers
 
 T = TypeVar("T")
 Encode = Callable[[object], bytes]
@@ -109,11 +111,11 @@ class EventStream(Generic[T]):
         self.retry_s = retry_s
 
 
-def start_headers(answer: Stream | EventStream[object]) -> list[tuple[bytes, bytes]]:
+def start_headers(answer: Stream | EventStream[object]) -> Headers:
     """Return the headers of an answer.
 
     Raises:
-        ValueError: One of them holds the end of a line.
+        ValueError: One of them cannot be sent.
     """
     if isinstance(answer, EventStream):
         named = {
@@ -124,12 +126,9 @@ def start_headers(answer: Stream | EventStream[object]) -> list[tuple[bytes, byt
     else:
         named = {"content-type": _with_charset(answer.media_type)}
         if answer.filename is not None:
-            named["content-disposition"] = _attachment(answer.filename)
+            named["content-disposition"] = content_disposition(answer.filename)
         named |= {name.lower(): value for name, value in answer.headers.items()}
-    for name, value in named.items():
-        if _LINE_END.search(name + value):
-            raise ValueError(f"{name!r}: its value is {value!r}; expected a single line.")
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
+    return [header(name, value) for name, value in named.items()]
 
 
 def write_piece(piece: object) -> bytes:
@@ -163,10 +162,3 @@ def _with_charset(media_type: str) -> str:
     if media_type.startswith("text/") and "charset=" not in media_type:
         return f"{media_type}; charset=utf-8"
     return media_type
-
-
-def _attachment(filename: str) -> str:
-    """Name the file that an answer is saved as; RFC 6266 for what is not ASCII."""
-    if filename.isascii() and filename.isprintable() and not set('"\\%') & set(filename):
-        return f'attachment; filename="{filename}"'
-    return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
