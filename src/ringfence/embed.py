@@ -166,10 +166,10 @@ def _in_memory(config: "Config") -> "Config":
 
 def _refusing(code: str) -> "Asgi":
     async def refusal(scope: "Scope", receive: "Receive", send: "Send") -> None:
-        from ringfence.tools.http.beside.guest import refuse
         from ringfence.tools.http.problem import Refused
+        from ringfence.tools.http.wire import answer
 
-        await refuse(Refused(503, code).answer(), scope, send)
+        await answer(Refused(503, code).answer(), scope, send)
 
     return refusal
 

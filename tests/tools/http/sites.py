@@ -37,14 +37,13 @@ class Site:
 
     def __init__(self) -> None:
         self.clock = Driver(Config(), environment())
-        self.hang_ups: HangUps = set()
+        self.hang_ups = HangUps()
         self.turns: list[bool | None] = []
         self.ended: BaseException | None = None
         self.client = HttpClient(self.serve)
 
     def stop(self) -> None:
-        for hang_up in tuple(self.hang_ups):
-            hang_up()
+        self.hang_ups.end()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise NotImplementedError

@@ -9,6 +9,7 @@ from ringfence.testing.http import HttpClient
 from ringfence.tools.http.asgi import App
 from ringfence.tools.http.conformance import ENDPOINTS, endpoint, environment
 from ringfence.tools.http.limits import Common
+from ringfence.tools.http.live.sockets import WebSocket
 from ringfence.tools.http.wire import Message, Receive, Scope, Send
 
 pytestmark = pytest.mark.anyio
@@ -110,3 +111,22 @@ async def test_an_answer_that_has_no_body_says_no_length() -> None:
     assert answer.status == 204
     assert answer.headers["allow"]
     assert "content-length" not in answer.headers
+
+
+async def test_head_is_sent_on_from_a_final_slash_as_get_is() -> None:
+    """A route is the same for both."""
+    client = HttpClient(app())
+    for method in ("GET", "HEAD"):
+        answer = await client.request(method, "/orders/3/")
+        assert (answer.status, answer.headers["location"]) == (307, "/orders/3")
+
+
+async def test_a_method_is_no_way_into_a_websocket() -> None:
+    """A server may pass on any word as a request's method."""
+
+    async def talk(socket: WebSocket) -> None:
+        await socket.accept()
+
+    built = App(Common(), environment())
+    built.bind([endpoint("WEBSOCKET", "/talk", talk)], ())
+    assert (await HttpClient(built).request("WEBSOCKET", "/talk")).status == 405

@@ -205,3 +205,14 @@ async def test_head_of_a_feed_is_answered_at_once() -> None:
     response = await feeding(feed).client.head("/")
     assert response.headers["content-type"] == "text/event-stream"
     assert response.body == b""
+
+
+async def test_a_feed_that_begins_while_the_application_stops_ends_at_once() -> None:
+    """Its request came in before; the stop does not wait for it until its deadline."""
+    feed = Feed()
+    site = feeding(feed)
+    site.stop()
+    async with site.client.stream("GET", "/") as answer:
+        assert [event async for event in answer.events()] == []
+    assert isinstance(site.ended, Stopping)
+    assert site.hang_ups == set()

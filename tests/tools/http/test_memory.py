@@ -1,5 +1,6 @@
 """The driver without a port heeds what a driver with one does of a request's head."""
 
+import asyncio
 from collections.abc import Iterable
 
 import pytest
@@ -81,3 +82,24 @@ async def test_a_trace_from_outside_is_linked() -> None:
     headers = [(b"traceparent", b"00-" + LINK.encode() + b"-01")]
     assert await _status(Driver(Config(), environment()), _scope(headers), route) == 200
     assert route.inbound == [Inbound(link=LINK)]
+
+
+async def test_a_request_that_is_cancelled_ends_as_cancelled() -> None:
+    """Whoever set a deadline for it must see that it has passed, and the handler is stopped."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    driver = Driver(Config(), environment())
+    serving = asyncio.create_task(_status(driver, _scope([]), endpoint("GET", "/hello", wait)))
+    await begun.wait()
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert ended.is_set()
+    await driver.stop()

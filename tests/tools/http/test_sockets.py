@@ -590,3 +590,35 @@ def test_any_other_page_may_not(origin: str) -> None:
 def test_who_is_no_page_may_connect() -> None:
     """Only browsers say where they come from."""
     assert same_origin(handshake(host="shop.example.com"), ())
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda socket: socket.accept(subprotocol="chat"),
+        lambda socket: socket.accept(headers={"x-a": "1\r\nset-cookie: b"}),
+    ],
+)
+async def test_an_accept_that_no_peer_could_read_is_a_bug_that_is_answered(
+    refused: Callable[[WebSocket], Awaitable[None]],
+) -> None:
+    """A subprotocol that nobody offered, or a header that is two: nothing of it is sent."""
+    site = Talking(refused)
+    with pytest.raises(HandshakeRefused) as answered:
+        async with site.client.websocket("/"):
+            pass
+    assert answered.value.response.status == 500
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 99999])
+async def test_a_close_code_that_cannot_be_sent_is_a_bug_that_the_peer_is_told(code: int) -> None:
+    """It sees a close code all the same: that of a handler that has failed."""
+
+    async def handler(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.close(code)
+
+    site = Talking(handler)
+    async with site.client.websocket("/") as socket:
+        assert await closing_of(socket) == (1011, "internal")
+    assert isinstance(site.ended, ValueError)

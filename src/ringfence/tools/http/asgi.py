@@ -23,7 +23,7 @@ from ringfence.tools.http.path import Pattern, parse
 from ringfence.tools.http.problem import Refused, answer_to
 from ringfence.tools.http.routes import Match, Table, Wrong
 from ringfence.tools.http.shape import Shapes
-from ringfence.tools.http.wire import Answer, Asgi, Handle, Receive, Scope, Send, bodiless
+from ringfence.tools.http.wire import Answer, Asgi, Handle, Receive, Scope, Send, answer, bodiless
 
 _METHODS = {name.lower(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET")}
 _NOWHERE: Mapping[bytes, "_Target"] = {}
@@ -64,7 +64,7 @@ class App:
         self._shapes = Shapes(config)
         self._endpoints: Sequence[Endpoint] = ()
         self._table: Table[_Target] = Table()
-        self._hang_ups: HangUps = set()
+        self._hang_ups = HangUps()
         self._beside = Beside(config, env.root, env.clock)
         self.serve = _around(self.dispatch, config)
         for path, handle in system.handles(env.health, self._describe).items():
@@ -94,13 +94,16 @@ class App:
 
     def hang_up(self) -> None:
         """End the connections that would stay longer than the application does."""
-        for end in tuple(self._hang_ups):
-            end()
+        self._hang_ups.end()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or one WebSocket."""
         if scope["type"] not in ("http", "websocket"):
             raise ValueError(f"http: only HTTP is served here, not {scope['type']!r}")
+        if scope["type"] == "http" and scope["method"] == _NO_METHOD:
+            refused = Refused(405, "method_not_allowed", headers=((b"allow", b""),))
+            await answer(refused.answer(), scope, send)
+            return
         await self.serve(scope, receive, send)
 
     def dispatch(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -124,7 +127,8 @@ class App:
         raw_path, limit = _raw_path(scope), self._max_target_bytes
         if len(raw_path) + len(scope["query_string"]) > limit:
             raise Refused(414, "target_too_long", f"path and query exceed {limit} bytes")
-        found = self._table.find("GET" if method == "HEAD" else method, raw_path)
+        served = "GET" if method == "HEAD" else method
+        found = self._table.find(served, raw_path)
         if isinstance(found, Match):
             return found
         beside = self._beside.find(raw_path)
@@ -134,7 +138,7 @@ class App:
             return _sending(_wrong(method, found))
         if method == "OPTIONS" and raw_path == b"*":
             return _sending(Answer(204, b""))
-        if raw_path[-1:] == b"/" and isinstance(self._table.find(method, raw_path[:-1]), Match):
+        if raw_path[-1:] == b"/" and isinstance(self._table.find(served, raw_path[:-1]), Match):
             return _sending(_elsewhere(scope, raw_path[:-1]))
         hint = "nothing is served at this path; GET /openapi.json lists what is"
         raise Refused(404, "no_such_route", hint)
@@ -208,16 +212,6 @@ def _sending(said: Answer) -> Asgi:
         await answer(said, scope, send)
 
     return serve
-
-
-async def answer(said: Answer, scope: Scope, send: Send) -> None:
-    """Send an answer of our own, to a request or to a handshake."""
-    if scope["type"] == "websocket":
-        from ringfence.tools.http.live.conversation import refuse_handshake
-
-        await refuse_handshake(scope, send, said)
-    else:
-        await said.send_to(bodiless(send) if scope["method"] == "HEAD" else send)
 
 
 def _names(path: str) -> tuple[str, ...]:

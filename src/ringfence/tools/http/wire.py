@@ -12,6 +12,7 @@ from ringfence.kernel.ports import Inbound
 
 Headers = list[tuple[bytes, bytes]]
 JSON_TYPE = (b"content-type", b"application/json")
+REFUSED = 1008  # the close code of a WebSocket that the application does not want
 
 
 class Scope(TypedDict):
@@ -70,6 +71,20 @@ class Answer(Struct, frozen=True):
             headers.append((b"content-length", b"%d" % len(self.body)))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
+
+
+async def answer(said: Answer, scope: Scope, send: Send) -> None:
+    """Send an answer of our own: to a request, or instead of completing a handshake; that is 403
+    where the server knows no other."""
+    if scope["type"] != "websocket":
+        await said.send_to(bodiless(send) if scope["method"] == "HEAD" else send)
+    elif "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": REFUSED, "reason": ""})
+    else:
+        headers = [*said.headers, (b"content-length", b"%d" % len(said.body))]
+        start: Message = {"type": "websocket.http.response.start", "status": said.status}
+        await send({**start, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": said.body})
 
 
 def bodiless(send: Send) -> Send:

@@ -21,7 +21,7 @@ from ringfence.kernel.ports import Clock
 from ringfence.tools.http.beside.lifespan import FAILURES, Failed, Life, Lifespan, text_of
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.server.drain import alarm, drain
-from ringfence.tools.http.wire import Answer, Asgi, Message, Receive, Scope, Send
+from ringfence.tools.http.wire import Asgi, Message, Receive, Scope, Send, answer
 
 # An import and a startup together; below the deadline that a driver's start has by default.
 START_S = 8.0
@@ -82,7 +82,7 @@ class Guest:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
         if self._app is None:
-            await refuse(Refused(503, "mount_unavailable").answer(), scope, send)
+            await answer(Refused(503, "mount_unavailable").answer(), scope, send)
             return
         talk = _Talk(receive, send)
         try:
@@ -96,7 +96,7 @@ class Guest:
         if talk.is_over:
             return
         if talk.last == "":
-            await refuse(Refused(500, "internal").answer(), scope, send)
+            await answer(Refused(500, "internal").answer(), scope, send)
         elif talk.last == "websocket.accept":
             await send({"type": "websocket.close", "code": 1011})
         # An answer that has begun and has no end stays so: the server cuts the connection.
@@ -107,16 +107,6 @@ class Guest:
         kept["root_path"] = scope.get("root_path", "") + self._prefix
         kept["state"] = dict(self._state)
         return cast("Scope", kept)
-
-
-async def refuse(answer: Answer, scope: Scope, send: Send) -> None:
-    """Send an answer to a request, or in the place of a WebSocket that is not accepted."""
-    if scope["type"] != "websocket":
-        await answer.send_to(send)
-        return
-    from ringfence.tools.http.live.conversation import refuse_handshake
-
-    await refuse_handshake(scope, send, answer)
 
 
 class _Talk:

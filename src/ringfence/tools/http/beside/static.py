@@ -14,9 +14,8 @@ from urllib.parse import quote, unquote_to_bytes
 from msgspec import Struct
 
 from ringfence.tools.http.answers.files import readable, send_path
-from ringfence.tools.http.beside.guest import refuse
 from ringfence.tools.http.problem import Refused
-from ringfence.tools.http.wire import Answer, Receive, Scope, Send
+from ringfence.tools.http.wire import Answer, Receive, Scope, Send, answer
 
 INDEX = "index.html"
 _HEADERS = {"x-content-type-options": "nosniff"}
@@ -56,12 +55,12 @@ class Folder:
         if method not in ("GET", "HEAD"):
             said = f"expected GET or HEAD at this path, got {method}"
             refused = Refused(405, "method_not_allowed", said, headers=(_METHODS,))
-            await refuse(refused.answer(), scope, send)
+            await answer(refused.answer(), scope, send)
             return
         found = await to_thread(find, self._folder, self._below(scope))
         if found is None or scope["type"] != "http":
             missing = Refused(404, "no_such_file", "there is no file at this path")
-            await refuse(missing.answer(), scope, send)
+            await answer(missing.answer(), scope, send)
         elif isinstance(found, Found):
             await send_path(found.path, found.facts, _HEADERS, scope, receive, send)
         else:

@@ -4,7 +4,7 @@
 after `close`, and lets what is in progress end first.
 """
 
-from asyncio import CancelledError, Task, create_task
+from asyncio import CancelledError, Task, create_task, wait
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from ringfence.errors import NotGranted
 from ringfence.kernel.ports import Endpoint, Grant, StaticName, ToolEnv
-from ringfence.tools.http.asgi import App, answer
+from ringfence.tools.http.asgi import App
 from ringfence.tools.http.limits import Common
 from ringfence.tools.http.problem import stopping
 from ringfence.tools.http.server.drain import drain
 from ringfence.tools.http.server.hosts import Allowed, misdirected
 from ringfence.tools.http.server.proxies import traced
-from ringfence.tools.http.wire import Answer, Receive, Scope, Send
+from ringfence.tools.http.wire import Answer, Receive, Scope, Send, answer
 
 
 class Config(Common, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +55,13 @@ class Driver:
         task = create_task(self._serve(scope, receive, send))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await task
+        try:
+            await wait({task})
+        except CancelledError:  # what it is cancelled by must know that it was heeded
+            task.cancel()
+            await wait({task})
+            raise
+        task.result()
 
     async def start(self) -> None:
         """Start what is served beside routes; there is nothing to connect to."""

@@ -20,14 +20,14 @@ from msgspec import json
 
 from ringfence.errors import AppError, Overloaded, RingfenceError
 from ringfence.kernel.ports import Live
+from ringfence.tools.http.answers.headers import header
 from ringfence.tools.http.live.leaving import ClientGone, HangUps, Stopping
 from ringfence.tools.http.live.sockets import MAX_REASON_BYTES, WebSocket, WebSocketClosed
 from ringfence.tools.http.live.streams import Encode
 from ringfence.tools.http.problem import Refused, answer_to, stopping
-from ringfence.tools.http.wire import Answer, Message, Receive, Scope, Send
+from ringfence.tools.http.wire import REFUSED, Answer, Message, Receive, Scope, Send, answer
 
 LOST = 1006
-REFUSED = 1008
 TOO_LONG = 1009
 FAILED = 1011
 RESTARTING = 1012
@@ -116,7 +116,7 @@ class Conversation:
                 await self.close(*_ending(error))
             else:
                 self.closed = LOST
-                await refuse_handshake(self._scope, self._send, _refusal(error, operation))
+                await answer(_refusal(error, operation), self._scope, self._send)
 
     def _hang_up(self) -> None:
         self._hung_up = True
@@ -136,7 +136,9 @@ class Conversation:
     async def accept(self, subprotocol: str | None, headers: Mapping[str, str]) -> None:
         if self._accepted:
             raise _misused("it has been accepted already; expected one accept.")
-        named = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+        if subprotocol is not None and subprotocol not in self.subprotocols:
+            raise _misused(f"subprotocol {subprotocol!r:.80} is none that the client offers.")
+        named = [header(name, value) for name, value in headers.items()]
         self._accepted = True
         self._hand = asyncio.current_task()  # of a `def` handler, the one that waits for it
         self._busy = False
@@ -204,7 +206,10 @@ class Conversation:
 
     def _answered(self) -> None:
         """The message in hand is done with, as far as the peer can tell; the handler may go on."""
-        if asyncio.current_task() is not self._hand:
+        here = asyncio.current_task()
+        if self._hand is None or self._hand.done():  # `asyncio.wait_for` received in one of its own
+            self._hand = here
+        if here is not self._hand:
             return
         self._busy, self._pushing = False, not self._busy
         if self._hung_up:
@@ -236,17 +241,6 @@ class Conversation:
             except OSError:  # how servers say that nobody is there
                 self.closed = LOST
                 raise WebSocketClosed(LOST) from None
-
-
-async def refuse_handshake(scope: Scope, send: Send, answer: Answer) -> None:
-    """Answer a handshake instead of completing it; with 403 where the server knows no other."""
-    if "websocket.http.response" not in (scope.get("extensions") or {}):
-        await send({"type": "websocket.close", "code": REFUSED, "reason": ""})
-        return
-    headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
-    start: Message = {"type": "websocket.http.response.start", "status": answer.status}
-    await send({**start, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": answer.body})
 
 
 def same_origin(scope: Scope, allowed: Collection[str]) -> bool:

@@ -9,8 +9,25 @@ from collections.abc import Callable
 
 from ringfence.errors import RingfenceError
 
-HangUps = set[Callable[[], None]]
-"""One callback for each connection that would stay longer than the application does."""
+
+class HangUps(set[Callable[[], None]]):
+    """One callback for each connection that would stay longer than the application does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._over = False
+
+    def add(self, end: Callable[[], None]) -> None:
+        """Take the callback of a connection, which is called at once where all have been."""
+        super().add(end)
+        if self._over:  # its request came in just before
+            end()
+
+    def end(self) -> None:
+        """Call them all, and whatever is added from now on."""
+        self._over = True
+        for each in tuple(self):
+            each()
 
 
 class ClientGone(RingfenceError, code="client_gone"):

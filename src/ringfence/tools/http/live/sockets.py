@@ -17,6 +17,7 @@ from ringfence.tools.http.binding.json_text import read_json
 
 T = TypeVar("T")
 MAX_REASON_BYTES = 123  # RFC 6455: what a close frame has room for
+_NEVER_SENT = (1004, 1005, 1006)  # RFC 6455, 7.4.1
 
 
 class WebSocketClosed(RingfenceError, code="websocket_closed"):
@@ -158,9 +159,15 @@ class WebSocket:
         """Close the connection, or refuse it if it is not accepted; once is enough.
 
         Args:
-            code: 1000, or from 4000 to 4999 for what the application has to say.
+            code: 1000, or from 4000 to 4999 for what the application has to say; those of the
+                protocol, 1001 to 1014, and of libraries, 3000 to 3999, where they are meant.
             reason: For the peer's log; what is over 123 bytes is cut off.
+
+        Raises:
+            ValueError: The code is none that can be sent.
         """
+        if not (3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in _NEVER_SENT)):
+            raise ValueError(f"a WebSocket is closed with 1000 or 4000 to 4999, not {code}.")
         await self._line.close(code, reason)
 
     def messages(self, into: type[T]) -> "Messages[T]":
