@@ -15,6 +15,10 @@ def _within(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
+# Of the standard library of later Pythons than the one that checks.
+_LATER = {"annotationlib"}
+
+
 class OnlyContract(Contract):
     """Direct imports of the source modules stay within a positive list."""
 
@@ -42,7 +46,7 @@ class OnlyContract(Contract):
 
     def _allows(self, importer: str, imported: str) -> bool:
         top = imported.partition(".")[0]
-        if top in sys.stdlib_module_names:
+        if top in sys.stdlib_module_names | _LATER:
             return True
         if "*" in self.allowed_modules and top != importer.partition(".")[0]:
             return True

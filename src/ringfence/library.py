@@ -1,24 +1,35 @@
-"""The sources of an application, kept from one start to the next.
+"""The files of an application, read without running them, and kept from one start to the next.
 
-`Library` is what the kernel reads them from: what it has read is in one file, by path, size and
-time of change, so that a warm start neither parses nor compiles. Where the disk is read-only it
-keeps nothing.
+`Library` is what the kernel reads them from. Each is parsed once: its code, its imports, and the
+names that its decorators declare. What has been read is in one file, by path, size and time of
+change, so that a warm start neither parses nor compiles. Where the disk is read-only it keeps
+nothing.
 """
 
+import ast
 import marshal
 import os
 import sys
 import types
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Raw, Struct
 
-from ringfence.kernel.source import Source, Volume, parse
+from ringfence.kernel.source import TOPS, ImportSite, Source
 
 # Raise it with every change of what a Source holds, or of how it is read. The package's version
 # would say the same, and take a start some milliseconds to find out.
 _FORMAT = 4
 _TAG = f"{sys.implementation.cache_tag}.ringfence-{_FORMAT}"
+
+
+class Volume(Struct, frozen=True):
+    """A source and its compiled code, as the cache keeps them: a view of the file's one buffer."""
+
+    source: Source
+    code: Raw
 
 
 class Library:
@@ -97,3 +108,84 @@ def _compiled(volume: Volume) -> types.CodeType | None:
     except (EOFError, ValueError, TypeError, msgspec.DecodeError):
         return None
     return code if isinstance(code, types.CodeType) else None
+
+
+def parse(path: Path, stamp: tuple[int, int]) -> Volume:
+    """Read a file anew: parse, compile, and walk its tree once."""
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no regular file")  # a pipe has no end, and a device may have none
+        content = path.read_bytes()
+        tree = ast.parse(content, str(path))
+        code = compile(tree, str(path), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
+        line = (error.lineno if isinstance(error, SyntaxError) else 1) or 1
+        said = error.msg if isinstance(error, SyntaxError) else str(error) or "nested too deeply"
+        said = f"{type(error).__name__}: {said}"
+        return Volume(Source(str(path), stamp, error=said, error_line=line), Raw())
+    names: list[tuple[str, str]] = []
+    lines: dict[str, int] = {}
+    for cls in tree.body:
+        if isinstance(cls, ast.ClassDef):
+            _read_class(cls, names, lines)
+    source = Source(str(path), stamp, tuple(_imports(tree.body)), tuple(names), lines)
+    return Volume(source, Raw(msgspec.msgpack.encode(marshal.dumps(code))))
+
+
+def _read_class(cls: ast.ClassDef, names: list[tuple[str, str]], lines: dict[str, int]) -> None:
+    lines[cls.name] = cls.lineno
+    is_plugin = any(_last_word(base) == "Plugin" for base in cls.bases)
+    for item in cls.body:
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+            marked = _marks(item)
+            names += marked
+            if marked or is_plugin:
+                lines[f"{cls.name}.{item.name}"] = item.lineno
+        elif is_plugin and isinstance(item, ast.AnnAssign | ast.Assign):
+            for target in item.targets if isinstance(item, ast.Assign) else [item.target]:
+                if isinstance(target, ast.Name):
+                    lines[f"{cls.name}.{target.id}"] = item.lineno
+
+
+def _marks(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[tuple[str, str]]:
+    """Return (decorator, first argument) of each decorator that is called with a string."""
+    found: list[tuple[str, str]] = []
+    for mark in node.decorator_list:
+        if isinstance(mark, ast.Call) and mark.args and isinstance(mark.args[0], ast.Constant):
+            word = _last_word(mark.func)
+            if word and isinstance(mark.args[0].value, str):
+                found.append((word, mark.args[0].value))
+    return found
+
+
+def _last_word(node: ast.expr) -> str:
+    """Return `x` of `x` and of `a.b.x`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _imports(statements: Sequence[ast.stmt]) -> Iterator[ImportSite]:
+    """Yield every import in a list of statements and the blocks inside them; expressions, which
+    are most of a tree, hold none."""
+    for node in statements:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.partition(".")[0] in TOPS:
+                    yield ImportSite(alias.name, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            stem = "." * node.level + (node.module or "")
+            inward = stem.startswith(".") or stem.partition(".")[0] in TOPS
+            for alias in node.names if inward else ():
+                dot = "" if stem.endswith(".") or not stem else "."
+                yield ImportSite(f"{stem}{dot}{alias.name}", node.lineno)
+        else:
+            for block in _blocks(node):
+                yield from _imports(block)
+
+
+def _blocks(node: ast.stmt) -> Iterator[Sequence[ast.stmt]]:
+    for name in ("body", "orelse", "finalbody"):
+        yield getattr(node, name, ())
+    for inner in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+        yield inner.body
