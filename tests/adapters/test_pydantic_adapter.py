@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, ValidationError, inspect
 
@@ -130,6 +130,7 @@ HINTS: list[Any] = [Line, Strict, All, Skus, Named, Holder, list[Line], Line | N
 
 
 @settings(max_examples=400, deadline=None)
+@example({**GOOD, "pair": []}, All, True)
 @given(payloads, st.sampled_from(HINTS), st.booleans())
 def test_there_are_faults_exactly_where_the_value_cannot_be_read(
     value: object, hint: type[object], strict: bool
@@ -150,8 +151,10 @@ def is_place(value: object, path: str) -> bool:
     steps = re.findall(r"\.([^.\[]+)|\[(\d+)\]", path.removeprefix("$"))
     for i, (key, index) in enumerate(steps):
         if index:
-            if not isinstance(value, list) or int(index) >= len(value):
+            if not isinstance(value, list):
                 return False
+            if int(index) >= len(value):  # an item that lacks
+                return i == len(steps) - 1
             value = value[int(index)]
         elif isinstance(value, dict) and key in value:
             value = value[key]
