@@ -17,13 +17,13 @@ def copied(name: str, folder: Path) -> Path:
     return shutil.copytree(APPS / name, folder / name)
 
 
-def add_features(application: Path, count: int) -> None:
+def add_features(application: Path, count: int, template_name: str = "feature.py.txt") -> None:
     """Add `count` features to an application, spread over 50 domains.
 
-    Each requires a service of the domain before its own; those of the first one require it of a
-    feature that is not there, and do without.
+    Those of `feature.py.txt` require a service of the domain before their own; those of the first
+    domain require it of a feature that is not there, and do without.
     """
-    template = Template((APPS / "feature.py.txt").read_text())
+    template = Template((APPS / template_name).read_text())
     for index in range(count):
         row, column = divmod(index, DOMAINS)
         place = application / "domains" / f"area{column}" / f"part{row}.py"

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 from bench.applications import REAL_CLOCK, add_features, copied
 from bench.report import Row, compare
-from bench.web import microcoreos
+from bench.servers import microcoreos
 from ringfence.testing import boot
 
 ROUNDS = 15

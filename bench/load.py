@@ -1,7 +1,8 @@
-"""A load client in a process of its own: `python -m bench.load PORT SECONDS METHOD PATH [BODY]`.
+"""A load client in a process of its own, for requests that are answered and over.
 
-Keeps 32 connections busy, each with one request at a time, for some seconds; prints how many were
-answered. Any answer but a 200 or 201 ends it with an error.
+`python -m bench.load PORT SECONDS METHOD PATH [BODY [HEADER...]]`: a body is JSON, unless a header
+says otherwise. Keeps 32 connections busy, each with one request at a time, for some seconds; prints
+how many were answered. Any answer but a 200 or 201 ends it with an error.
 """
 
 import asyncio
@@ -78,11 +79,13 @@ async def load(port: int, seconds: float, request: bytes) -> int:
         return sum(await asyncio.gather(*all_ended))
 
 
-def request(port: int, method: str, path: str, body: str = "") -> bytes:
+def request(port: int, method: str, path: str, body: str = "", *headers: str) -> bytes:
     """Return one request as it goes over the wire."""
-    head = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+    head = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *headers]
     if body:
-        head += ["Content-Type: application/json", f"Content-Length: {len(body.encode())}"]
+        head.append(f"Content-Length: {len(body.encode())}")
+        if not any(header.lower().startswith("content-type:") for header in headers):
+            head.append("Content-Type: application/json")
     return ("\r\n".join([*head, "", ""]) + body).encode()
 
 

@@ -29,8 +29,28 @@ def cpu_s(pid: int) -> float:
 
 def resident_kb(pid: int) -> int:
     """Return the memory that a process holds now, in units of 1,024 bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    return _status(Path(f"/proc/{pid}"), "VmRSS")
+
+
+def forget_peak(pid: int) -> None:
+    """Let `peak_kb` count from here."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_kb(pid: int) -> int:
+    """Return the most memory that a process has held, in units of 1,024 bytes."""
+    return _status(Path(f"/proc/{pid}"), "VmHWM")
+
+
+def wake_ups(pid: int) -> dict[str, int]:
+    """Return how often each thread of a process has waited for something and gone on."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return {task.name: _status(task, "voluntary_ctxt_switches") for task in tasks}
+
+
+def _status(process: Path, key: str) -> int:
+    status = (process / "status").read_text()
+    found = re.search(rf"^{key}:\s+(\d+)", status, re.MULTILINE)
     assert found, status
     return int(found[1])
 

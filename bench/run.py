@@ -1,6 +1,6 @@
 """Measure everything, print a table, write `bench/results/latest.json`: `python -m bench.run`.
 
-`--only calls,peers,starting,web` takes a part; `--strict` fails where a limit is passed.
+`--only calls,web` takes those parts; `--strict` fails where a limit is passed.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import uvloop
 
-from bench import calls, report, starting, web
+from bench import bulk, calls, report, routes, slow, starting, web, wide
 from bench.measure import ROOT, NotMeasured
 
 Part = Callable[[], Iterable[report.Row]]
@@ -19,6 +19,10 @@ PARTS: dict[str, Part] = {
     "peers": calls.peer_rows,
     "starting": starting.rows,
     "web": web.rows,
+    "routes": routes.rows,
+    "wide": wide.rows,
+    "bulk": bulk.rows,
+    "slow": slow.rows,
 }
 RESULTS = ROOT / "bench" / "results" / "latest.json"
 
@@ -30,7 +34,10 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     rows: list[report.Row] = []
     missing: list[str] = []
-    for name in chosen.only.split(","):
+    parts = chosen.only.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    for name in parts:
         started = time.monotonic()
         try:
             for row in PARTS[name]():

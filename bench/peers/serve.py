@@ -1,4 +1,4 @@
-"""Serve one of the ASGI peers: `python -m bench.peers.serve bare 9000`.
+"""Serve one of the ASGI peers: `python -m bench.peers.serve NAME PORT`.
 
 One worker, httptools, uvloop, no access log, no proxy headers: what Ringfence serves with.
 """
@@ -9,19 +9,29 @@ import uvicorn
 
 APPS = {
     "bare": "bench.peers.bare:app",
-    "starlette": "bench.peers.starlette_app:app",
+    "blacksheep": "bench.peers.blacksheep_app:app",
     "fastapi": "bench.peers.fastapi_app:app",
+    "litestar": "bench.peers.litestar_app:app",
+    "starlette": "bench.peers.starlette_app:app",
+    "wide-fastapi": "bench.peers.wide_fastapi_app:app",
+} | {
+    f"{name}-{count}": f"bench.peers.routes:{name}_{count}"
+    for name in ("starlette", "fastapi", "litestar")
+    for count in (1, 1000)
 }
+# BlackSheep makes its routes when it is told that the server starts.
+TOLD_OF_START = {"blacksheep"}
 
 if __name__ == "__main__":
+    name, port = sys.argv[1:]
     uvicorn.run(
-        APPS[sys.argv[1]],
+        APPS[name],
         host="127.0.0.1",
-        port=int(sys.argv[2]),
+        port=int(port),
         loop="uvloop",
         http="httptools",
-        ws="none",
-        lifespan="off",
+        ws="wsproto",
+        lifespan="on" if name in TOLD_OF_START else "off",
         access_log=False,
         log_level="error",
         proxy_headers=False,

@@ -1,0 +1,48 @@
+"""Rows for many routes: the same GET with 1,000 others beside it, and with none.
+
+The paths that are asked stand in the middle of the others. Starlette, FastAPI and Litestar show
+what it costs elsewhere.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.applications import add_features, copied
+from bench.report import Row, compare
+from bench.servers import UNIT, Scenario, Server, asgi, ringfence, rounds
+
+ROUNDS = 5
+FEW, MANY = 1, 1000
+PEERS = ("starlette", "litestar", "fastapi")
+SCENARIOS = (
+    Scenario("GET, static path", ("GET", "/widgets")),
+    Scenario("GET, one parameter", ("GET", "/widgets/7")),
+)
+
+
+def rows(count: int = ROUNDS) -> Iterator[Row]:
+    """Measure both paths on each server, with few routes and with many."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
+        servers = list(_ours(stack, folder))
+        for name in PEERS:
+            servers += [stack.enter_context(asgi(f"{name}-{routes}")) for routes in (FEW, MANY)]
+        for scenario in SCENARIOS:
+            found = rounds([(server, scenario) for server in servers], count)
+            for name in ("ringfence", *PEERS):
+                few = found[f"{name}-{FEW}", scenario.name]
+                many = found[f"{name}-{MANY}", scenario.name]
+                title = f"{scenario.name}, {MANY:,} routes: {name}"
+                # What else is installed costs nothing; the limit leaves room for noise alone.
+                limit = 1.1 if name == "ringfence" else None
+                yield compare(title, many, few, UNIT, "without them", limit=limit)
+
+
+def _ours(stack: ExitStack, folder: Path) -> Iterator[Server]:
+    """Serve the same application twice, once with half as many features as routes beside it."""
+    alone, beside = copied("routes", folder / "alone"), copied("routes", folder / "beside")
+    add_features(beside, MANY // 2, "route.py.txt")
+    for application, routes in ((alone, FEW), (beside, MANY)):
+        yield stack.enter_context(ringfence(application, f"ringfence-{routes}"))
