@@ -35,6 +35,7 @@ from pydantic import (  # noqa: E402 - where it is there
 
 from ringfence.adapters import pydantic as adapter  # noqa: E402
 from ringfence.kernel.ports import Adapter  # noqa: E402
+from ringfence.tools.http.binding import body  # noqa: E402
 
 ADAPTER: Adapter = adapter  # what the kernel needs is what the module has
 
@@ -280,3 +281,14 @@ def test_the_fields_of_a_model_are_its_members() -> None:
     assert known is not None
     assert [(member.key, member.required) for member in known] == [("one", False), ("two", False)]
     assert members(Skus) is None
+
+
+def test_no_more_is_explained_than_an_answer_has_room_for() -> None:
+    """Whoever sends a payload decides how much is wrong with it, and not how long that takes."""
+
+    class Numbers(BaseModel):
+        items: list[int] = []
+
+    assert len(ADAPTER.faults(Numbers, {"items": ["x"] * 5000}, True)) == 1000
+    many = {f"item{n}": n for n in range(5000)}
+    assert len(body.reader(Numbers).unknown(many)) == body.MOST_FAULTS + 1

@@ -24,6 +24,7 @@ from ringfence.kernel.ports import did_you_mean
 
 Schema = Mapping[str, object]
 _REFERENCE = "#/$defs/"
+_MOST_LINES = 1000  # of what pydantic finds, that are read; more faults than an answer lists
 _TEXTS: dict[object, type[types.Type]] = {
     "date": types.DateType,
     "date-time": types.DateTimeType,
@@ -87,7 +88,8 @@ def faults(cls: type[BaseModel], value: object, strict: bool) -> list[Fault]:
         read(cls, value, strict)
     except ValidationError as error:
         found: dict[str, dict[str, None]] = {}
-        for line in error.errors(include_url=False, include_input=False):
+        lines = error.errors(include_url=False, include_input=False, include_context=False)
+        for line in lines[:_MOST_LINES]:
             path = _path(line["loc"], value, line["type"] == "missing")
             found.setdefault(path, {})[_message(cls, line["type"], line["loc"], line["msg"])] = None
         return [Fault(path, "; or ".join(messages)) for path, messages in found.items()]

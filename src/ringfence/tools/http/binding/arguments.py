@@ -12,6 +12,7 @@ from msgspec import field as default
 from ringfence.errors import Fault
 from ringfence.kernel.ports import REQUIRED, Parameter
 from ringfence.tools.http.binding import body
+from ringfence.tools.http.binding.body import MOST_FAULTS
 from ringfence.tools.http.binding.forms import Form
 from ringfence.tools.http.binding.kinds import Kind, QueryField
 from ringfence.tools.http.binding.query import Query
@@ -21,7 +22,6 @@ from ringfence.tools.http.problem import Refused
 # What a request is rejected for; anything else that reading it raises is a bug.
 UNREADABLE = (MsgspecError, UnicodeDecodeError, RecursionError)
 _NO_TEXT = "expected text, got a file"
-MOST_FAULTS = 100  # that an answer lists
 
 
 class Parts(Struct):

@@ -9,6 +9,7 @@ import functools
 import operator
 import types
 from collections.abc import Callable
+from itertools import islice
 from typing import (
     Annotated,
     NotRequired,
@@ -36,6 +37,8 @@ from ringfence.kernel.ports import Adapter, adapter_of, carry_in, did_you_mean, 
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.wire import Disconnected, Headers, Message, Receive
 
+MOST_FAULTS = 100  # that an answer lists
+
 
 class BodyReader(Struct, frozen=True):
     """How content becomes a value of one type.
@@ -52,13 +55,14 @@ class BodyReader(Struct, frozen=True):
 
     def unknown(self, value: object) -> list[Fault]:
         """Name the fields that are refused, though `strict` ignores them."""
-        if self.keys is None or not isinstance(value, dict):
+        keys = self.keys
+        if keys is None or not isinstance(value, dict):
             return []
-        known = sorted(self.keys)
+        known = sorted(keys)
+        unknown = (name for name in value if name not in keys)
         return [
             Fault(f"$.{name}", f"unknown field{did_you_mean(name, known)}")
-            for name in value
-            if name not in self.keys
+            for name in islice(unknown, MOST_FAULTS + 1)  # whoever sends it decides how many
         ]
 
 
