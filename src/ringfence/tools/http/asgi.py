@@ -10,7 +10,7 @@ from functools import partial
 from urllib.parse import quote
 
 from ringfence.errors import PluginQuarantined
-from ringfence.kernel.ports import Endpoint, StaticName, ToolEnv
+from ringfence.kernel.ports import Clock, Endpoint, StaticName, ToolEnv
 from ringfence.tools.http import system
 from ringfence.tools.http.beside.mounts import Beside
 from ringfence.tools.http.binding.kinds import answers_wide
@@ -66,7 +66,7 @@ class App:
         self._table: Table[_Target] = Table()
         self._hang_ups = HangUps()
         self._beside = Beside(config, env.root, env.clock)
-        self.serve = _around(self.dispatch, config)
+        self.serve = _around(self.dispatch, config, env.clock)
         for path, handle in system.handles(env.health, self._describe).items():
             self._answer_at("GET", path, handle)
         if config.docs:
@@ -171,7 +171,9 @@ class App:
         return openapi.describe(self._env.app, self._endpoints)
 
 
-def _around(app: Callable[[Scope, Receive, Send], Awaitable[None]], config: Common) -> Asgi:
+def _around(
+    app: Callable[[Scope, Receive, Send], Awaitable[None]], config: Common, clock: Clock
+) -> Asgi:
     """Put around `app` what the configuration asks for; nothing costs what is not there."""
     wrapped: Asgi = app
     if config.compress_min_bytes:
@@ -182,6 +184,10 @@ def _around(app: Callable[[Scope, Receive, Send], Awaitable[None]], config: Comm
         from ringfence.tools.http.beside.cors import allow
 
         wrapped = allow(wrapped, config.cors)
+    if config.log_requests:
+        from ringfence.tools.http.beside.request_log import logged
+
+        wrapped = logged(wrapped, clock)
     return wrapped
 
 

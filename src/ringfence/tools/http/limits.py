@@ -57,6 +57,7 @@ class Common(Limits, frozen=True):
         cors: None: pages of other origins read nothing.
         compress_min_bytes: From which size on answers are compressed; 0: never.
         docs: Whether `/docs` is served.
+        log_requests: Whether each request is a line in the log.
     """
 
     allowed_hosts: tuple[str, ...] = ()
@@ -65,3 +66,4 @@ class Common(Limits, frozen=True):
     cors: Cors | None = None
     compress_min_bytes: Size = 0
     docs: bool = True
+    log_requests: bool = False
