@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,12 +32,14 @@ def rows(count: int = ALTERNATIONS) -> Iterator[Row]:
     """Ask in turn with nobody else there, and among those who drip."""
     alone: list[list[float]] = []
     among: list[list[float]] = []
-    with TemporaryDirectory(prefix="bench-") as folder, ringfence(copied("web", Path(folder))) as s:
-        asked(s.port, ASKED // 10)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
+        server = stack.enter_context(ringfence(copied("web", folder)))
+        asked(server.port, ASKED // 10)
         for _ in range(count):
-            alone.append(asked(s.port, ASKED))
-            with dripping(s.port):
-                among.append(asked(s.port, ASKED))
+            alone.append(asked(server.port, ASKED))
+            with dripping(server.port):
+                among.append(asked(server.port, ASKED))
     for name, pick, limit in (("median", median, None), ("p99", p99, LIMIT)):
         title = f"GET while {DRIPPING} connections drip, {name}"
         here, there = [pick(taken) for taken in among], [pick(taken) for taken in alone]

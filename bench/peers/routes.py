@@ -30,8 +30,8 @@ def amid(asked: list[T], others: Iterator[T]) -> list[T]:
 
 
 def paths(count: int) -> Iterator[str]:
-    """Name so many paths beside the two that are asked, half of them with a parameter."""
-    for index in range(count // 2 - 1):
+    """Name what there is beside the two that are asked, half of it with a parameter."""
+    for index in range((count - 2) // 2):
         row, column = divmod(index, DOMAINS)
         yield f"/area{column}/part{row}"
         yield f"/area{column}/part{row}/{{id}}"
@@ -90,4 +90,4 @@ def __getattr__(name: str) -> object:
     maker, _, count = name.rpartition("_")
     if maker not in MAKERS:
         raise AttributeError(name)
-    return MAKERS[maker](2 if count == "1" else int(count))
+    return MAKERS[maker](int(count))

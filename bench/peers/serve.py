@@ -17,7 +17,7 @@ APPS = {
 } | {
     f"{name}-{count}": f"bench.peers.routes:{name}_{count}"
     for name in ("starlette", "fastapi", "litestar")
-    for count in (1, 1000)
+    for count in (2, 1000)
 }
 # BlackSheep makes its routes when it is told that the server starts.
 TOLD_OF_START = {"blacksheep"}
