@@ -360,3 +360,27 @@ async def test_a_slow_client_holds_a_stream_up() -> None:
 def test_a_closed_socket_says_so() -> None:
     """In the words of RFC 6455."""
     assert str(WebSocketClosed(1006)) == "the connection is closed: 1006"
+
+
+async def test_a_message_in_hand_is_answered_though_the_application_stops() -> None:
+    """The connection is closed after that, not before."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def talk(socket: WebSocket) -> None:
+        await socket.accept()
+        async for message in socket:
+            begun.set()
+            await go_on.wait()
+            await socket.send(message)
+
+    async with serving(endpoint("WEBSOCKET", "/talk", talk)) as driver, talking(driver) as peer:
+        peer.send(TextMessage(data="é"))
+        await begun.wait()
+        closing = asyncio.create_task(driver.close(60))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await peer.next() == TextMessage(data="é")
+        closed = await peer.next()
+        assert isinstance(closed, CloseConnection)
+        assert closed.code == 1012
+        await asyncio.wait_for(closing, 5)

@@ -5,9 +5,10 @@ since wsproto is needed for nothing else. Invariant: a message is bounded, nothi
 and a client that neither reads nor answers a ping is cut off.
 """
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGI3Application, ASGISendEvent
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Ping, Pong
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # A client that has sent nothing for so long is asked whether it is there, and has as long again.
 PING_S = 20.0
+# The close code of a service that restarts: clients connect again. Source: IANA's registry.
+RESTARTING = 1012
 
 
 class Socket(WSProtocol):
@@ -84,9 +87,13 @@ class Socket(WSProtocol):
             self.transport.write(self.conn.send(Ping()))
 
     def shutdown(self) -> None:
-        """Tell client and handler that the process ends."""
+        """Tell the handler that the process ends, and the client once it has ended: there may be a
+        message in hand that is still to be answered."""
         self._stopping = True
-        super().shutdown()
+        if self.handshake_complete and not self.close_sent:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": RESTARTING})
+        else:
+            super().shutdown()
 
     async def run_asgi(self) -> None:
         known = cast("dict[str, object]", self.scope)
@@ -94,7 +101,16 @@ class Socket(WSProtocol):
             if key in self._asked:
                 known[key] = self._asked[key]
         known["scheme"] = "wss" if self._asked["scheme"] == "https" else "ws"
+        self.app = cast("ASGI3Application", self._serve)
         await super().run_asgi()
+
+    async def _serve(self, *request: object) -> None:
+        try:
+            await self.config.loaded_app(*request)
+        finally:
+            if self._stopping and not self.disconnected:
+                with suppress(LocalProtocolError):  # the client has closed it meanwhile
+                    super().shutdown()
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
