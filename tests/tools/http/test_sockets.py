@@ -587,6 +587,13 @@ def test_any_other_page_may_not(origin: str) -> None:
     assert same_origin(handshake(host="shop.example.com", origin=origin), ("*",))
 
 
+def test_any_page_may_connect_only_as_nobody() -> None:
+    """With this site's cookies, it would act as whoever is signed in."""
+    known = {"host": "shop.example.com", "cookie": "sid=1"}
+    assert not same_origin(handshake(**known, origin="https://evil.example.com"), ("*",))
+    assert same_origin(handshake(**known, origin="https://shop.example.com"), ("*",))
+
+
 def test_who_is_no_page_may_connect() -> None:
     """Only browsers say where they come from."""
     assert same_origin(handshake(host="shop.example.com"), ())
