@@ -19,7 +19,7 @@ from ringfence.tools.http.beside.mounts import Beside
 from ringfence.tools.http.conformance import LoopClock, environment
 from ringfence.tools.http.limits import Common
 from ringfence.tools.http.live.sockets import WebSocketClosed
-from ringfence.tools.http.wire import Answer, Receive, Scope, Send
+from ringfence.tools.http.wire import Answer, Message, Receive, Scope, Send
 from tests.kernel.apps import running
 
 pytestmark = pytest.mark.anyio
@@ -282,6 +282,35 @@ async def test_an_answer_that_breaks_off_has_no_end(
         with pytest.raises(RuntimeError, match="without a whole answer"):
             await client(made).get("/")
     assert "ValueError: a bug" in caplog.text
+
+
+async def test_a_client_that_goes_away_is_no_failure(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Strangers could fill the log with it; what breaks after a whole answer is still heard."""
+    code = """
+        async def app(scope, receive, send):
+            if scope["path"] == "/old/whole":
+                await send({"type": "http.response.start", "status": 204, "headers": []})
+                await send({"type": "http.response.body"})
+            await receive()
+            raise ValueError(scope["path"])
+    """
+
+    async def leave() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def gone(message: Message) -> None:
+        """Send to nobody."""
+
+    async with beside(tmp_path, {"old12.py": code}, mounts={"/old": "old12:app"}) as made:
+        for path in ("/old/upload", "/old/whole"):
+            found = made.find(path.encode())
+            assert found is not None
+            scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+            await found(cast("Scope", scope), leave, gone)
+    assert "ValueError: /old/whole" in caplog.text
+    assert "/old/upload" not in caplog.text
 
 
 async def test_a_websocket_that_fails_is_closed(

@@ -72,13 +72,19 @@ async def test_what_is_not_there_is_a_problem(site: HttpClient) -> None:
     assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "X"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "X"])
 async def test_files_are_only_read(site: HttpClient, method: str) -> None:
     """Whatever the path, 405 says what may be done."""
     for path in ("/static/style.css", "/static/nothing"):
         answer = await site.request(method, path)
-        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_options_says_what_may_be_done(site: HttpClient) -> None:
+    """As it does of routes."""
+    answer = await site.options("/static/style.css")
+    assert (answer.status, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
 
 
 async def test_a_websocket_is_refused(site: HttpClient) -> None:

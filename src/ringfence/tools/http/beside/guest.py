@@ -29,6 +29,7 @@ STOP_S = 4.0
 _NAME = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(\(\))?")
 # What a host of the Starlette family says about itself, and a mounted one would take for its own.
 _OF_THE_HOST = frozenset({"app", "app_root_path", "endpoint", "inbound", "path_params", "router"})
+_GONE = ("http.disconnect", "websocket.disconnect")
 logger = logging.getLogger(__name__)
 
 
@@ -91,7 +92,7 @@ class Guest:
             if not talk.is_over:
                 logger.exception("mount %s: %s failed", self._prefix or "/", self._named)
         else:
-            if talk.last == "":
+            if talk.last == "" and not talk.is_over:
                 logger.error("mount %s: %s gave no answer", self._prefix or "/", self._named)
         if talk.is_over:
             return
@@ -117,15 +118,17 @@ class _Talk:
         self._send = send
         self.last = ""
         self.is_over = False  # the client has gone
+        self._complete = False
 
     async def receive(self) -> Message:
         message = await self._receive()
-        self.is_over = self.is_over or message["type"] == "websocket.disconnect"
+        self.is_over = self.is_over or (message["type"] in _GONE and not self._complete)
         return message
 
     async def send(self, message: Message) -> None:
         if message["type"] != "websocket.send":
             self.last = message["type"]
+        self._complete = self.last == "http.response.body" and not message.get("more_body")
         try:
             await self._send(message)
         except OSError:  # how a server says so

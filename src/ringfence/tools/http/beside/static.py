@@ -19,7 +19,7 @@ from ringfence.tools.http.wire import Answer, Receive, Scope, Send, answer
 
 INDEX = "index.html"
 _HEADERS = {"x-content-type-options": "nosniff"}
-_METHODS = (b"allow", b"GET, HEAD")
+_METHODS = (b"allow", b"GET, HEAD, OPTIONS")
 # Separators and drives on Windows, streams of a file there, and what no name should have.
 _NOT_IN_A_NAME = frozenset('/\\:*?"<>|') | {chr(code) for code in (*range(32), 127)}
 
@@ -52,6 +52,9 @@ class Folder:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; a WebSocket is refused as what is not there."""
         method = scope["method"] if scope["type"] == "http" else "GET"
+        if method == "OPTIONS":
+            await Answer(204, b"", (_METHODS,)).send_to(send)
+            return
         if method not in ("GET", "HEAD"):
             said = f"expected GET or HEAD at this path, got {method}"
             refused = Refused(405, "method_not_allowed", said, headers=(_METHODS,))
