@@ -307,8 +307,8 @@ async def test_a_client_that_goes_away_is_no_failure(
         for path in ("/old/upload", "/old/whole"):
             found = made.find(path.encode())
             assert found is not None
-            scope = {"type": "http", "method": "POST", "path": path, "headers": []}
-            await found(cast("Scope", scope), leave, gone)
+            scope: dict[str, object] = {"type": "http", "method": "POST", "path": path}
+            await found(cast("Scope", {**scope, "headers": []}), leave, gone)
     assert "ValueError: /old/whole" in caplog.text
     assert "/old/upload" not in caplog.text
 
