@@ -4,9 +4,13 @@ import logging
 
 import pytest
 
-from ringfence.testing.http import HandshakeRefused
+from ringfence.testing.http import HandshakeRefused, HttpClient
+from ringfence.tools.http.asgi import App
+from ringfence.tools.http.conformance import environment
 from ringfence.tools.http.doubles import endpoint
+from ringfence.tools.http.limits import Common
 from ringfence.tools.http.live.sockets import WebSocket
+from ringfence.tools.http.wire import Receive, Scope, Send
 from tests.tools.http.conftest import Serve
 
 pytestmark = pytest.mark.anyio
@@ -65,3 +69,16 @@ async def test_nothing_is_logged_unless_it_is_asked_for(
     caplog.set_level(logging.INFO, NAME)
     await serve(endpoint("GET", "/orders", show)).get("/orders")
     assert caplog.records == []
+
+
+async def test_a_path_cannot_write_a_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    """Also where the server gives it decoded alone."""
+    caplog.set_level(logging.INFO, NAME)
+    inner = App(Common(log_requests=True), environment())
+
+    async def decoded(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope["raw_path"]
+        await inner({**scope, "path": "/a\nGET /orders 200"}, receive, send)
+
+    await HttpClient(decoded).get("/")
+    assert caplog.records[0].getMessage().startswith("GET /a%0AGET%20/orders%20200 404 ")

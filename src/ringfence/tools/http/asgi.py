@@ -23,7 +23,17 @@ from ringfence.tools.http.path import Pattern, parse
 from ringfence.tools.http.problem import Refused, answer_to
 from ringfence.tools.http.routes import Match, Table, Wrong
 from ringfence.tools.http.shape import Shapes
-from ringfence.tools.http.wire import Answer, Asgi, Handle, Receive, Scope, Send, answer, bodiless
+from ringfence.tools.http.wire import (
+    Answer,
+    Asgi,
+    Handle,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    bodiless,
+    path_below,
+)
 
 _METHODS = {name.lower(): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET")}
 _NOWHERE: Mapping[bytes, "_Target"] = {}
@@ -124,7 +134,7 @@ class App:
         return found.target.handle(scope, receive, send, found.captures)
 
     def _find(self, scope: Scope, method: str) -> Match[_Target] | Asgi:
-        raw_path, limit = _raw_path(scope), self._max_target_bytes
+        raw_path, limit = path_below(scope), self._max_target_bytes
         if len(raw_path) + len(scope["query_string"]) > limit:
             raise Refused(414, "target_too_long", f"path and query exceed {limit} bytes")
         served = "GET" if method == "HEAD" else method
@@ -231,10 +241,3 @@ def _quarantined(name: StaticName) -> Handle:
         await answer(said, scope, send)
 
     return handle
-
-
-def _raw_path(scope: Scope) -> bytes:
-    """The path below where this application is mounted, as it came in."""
-    raw = scope.get("raw_path") or quote(scope["path"]).encode()
-    root = scope.get("root_path")
-    return raw.removeprefix(quote(root).encode()) if root else raw

@@ -5,6 +5,7 @@ An `Answer` is a whole response in memory. Used by everything here that talks to
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NotRequired, Required, TypedDict
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -71,6 +72,17 @@ class Answer(Struct, frozen=True):
             headers.append((b"content-length", b"%d" % len(self.body)))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
+
+
+def raw_path(scope: Scope) -> bytes:
+    """Return the path as it came in; written again where the server does not say."""
+    return scope.get("raw_path") or quote(scope["path"]).encode()
+
+
+def path_below(scope: Scope) -> bytes:
+    """Return the path below where this application is mounted, as it came in."""
+    root = scope.get("root_path")
+    return raw_path(scope).removeprefix(quote(root).encode()) if root else raw_path(scope)
 
 
 async def answer(said: Answer, scope: Scope, send: Send) -> None:

@@ -7,7 +7,7 @@ the query, a header or a body, where secrets are.
 import logging
 
 from ringfence.kernel.ports import Clock
-from ringfence.tools.http.wire import Asgi, Message, Receive, Scope, Send
+from ringfence.tools.http.wire import Asgi, Message, Receive, Scope, Send, raw_path
 
 logger = logging.getLogger(__name__)
 _STARTS = ("http.response.start", "websocket.http.response.start")
@@ -40,8 +40,7 @@ def logged(app: Asgi, clock: Clock) -> Asgi:
         try:
             await app(scope, receive, note)
         finally:
-            raw = scope.get("raw_path") or scope["path"].encode()
-            path = raw[:_SHOWN_BYTES].decode("ascii", "backslashreplace")
+            path = raw_path(scope)[:_SHOWN_BYTES].decode("ascii", "backslashreplace")
             taken_ms = (clock.monotonic() - began_at) * 1000
             method = scope.get("method", "WEBSOCKET")
             logger.info("%s %s %s %.1f ms", method, path, status or "no answer", taken_ms)

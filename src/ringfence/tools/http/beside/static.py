@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from ringfence.tools.http.answers.files import readable, send_path
 from ringfence.tools.http.problem import Refused
-from ringfence.tools.http.wire import Answer, Receive, Scope, Send, answer
+from ringfence.tools.http.wire import Answer, Receive, Scope, Send, answer, path_below
 
 INDEX = "index.html"
 _HEADERS = {"x-content-type-options": "nosniff"}
@@ -71,9 +71,7 @@ class Folder:
             await _to_slash(found.name or own, scope["query_string"]).send_to(send)
 
     def _below(self, scope: Scope) -> bytes:
-        root = quote(scope.get("root_path", "")).encode()
-        raw = scope.get("raw_path") or quote(scope["path"]).encode()
-        return raw.removeprefix(root).removeprefix(self._prefix)
+        return path_below(scope).removeprefix(self._prefix)
 
 
 def find(folder: Path, raw: bytes) -> Found | IsFolder | None:
