@@ -34,7 +34,7 @@ async def events(port: int, path: str, stop_at: float) -> int:
     """Count the events of one stream; each ends with an empty line."""
     reader, writer = await open_at(port, path)
     count, last = 0, b""
-    while time.monotonic() < stop_at:
+    while count == 0 or time.monotonic() < stop_at:
         received = await reader.read(CHUNK_BYTES)
         if not received:
             raise RuntimeError("the server closed the connection")
@@ -53,7 +53,7 @@ async def echo(port: int, path: str, stop_at: float) -> int:
     sent = bytes((0x81, 0x80 | len(MESSAGE), 0, 0, 0, 0)) + MESSAGE
     expected = bytes((0x81, len(MESSAGE))) + MESSAGE
     count = 0
-    while time.monotonic() < stop_at:
+    while count == 0 or time.monotonic() < stop_at:
         writer.write(sent)
         received = await reader.readexactly(len(expected))
         if received != expected:
