@@ -70,8 +70,7 @@ class Connection:
         if not deadline:
             ctx.deadline_at = NEVER
             return
-        late = deadline_error(ctx, ctx.deadline_at - ctx.started_at)
-        self._timer = self._gate.clock.call_at(ctx.deadline_at, partial(end, self._ctx, late))
+        self._timer = self._gate.clock.call_at(ctx.deadline_at, partial(self._expire, ctx))
         self._bulkhead.free -= 1
         if self._bulkhead.free < 0:
             raise self._bulkhead.refuse()
@@ -85,6 +84,9 @@ class Connection:
 
     def thread(self, function: Callable[..., T], *args: object) -> Awaitable[T]:
         return self._pool.run(self._share(), function, args)  # type: ignore[return-value]
+
+    def _expire(self, ctx: Context) -> None:
+        end(self._ctx, deadline_error(ctx, ctx.deadline_at - ctx.started_at))
 
     def _open_block(self) -> bool:
         """Whether a block of a tool is open, such as a transaction, and the message goes on."""

@@ -7,6 +7,7 @@ and WebSockets are served inside the operation's context, everything else after 
 
 from asyncio import CancelledError
 from collections.abc import Collection
+from functools import partial
 from typing import get_args
 
 from msgspec import Struct
@@ -67,17 +68,20 @@ class Wide:
 
     def route(self, endpoint: Endpoint, plan: Plan, route: Route) -> Handle:
         """Return the coroutine function that serves a route."""
-        serve = self._converse if route.method == "WEBSOCKET" else self._serve
+        is_live = any(_is_live(arm) for arm in arms_of(endpoint.declared.signature.result))
+        serve = partial(self._serve, endpoint, plan, route, is_live)
+        if route.method == "WEBSOCKET":
+            serve = partial(self._converse, endpoint, plan)
 
         async def handle(
             scope: Scope, receive: Receive, send: Send, captures: tuple[str, ...]
         ) -> None:
-            await serve(endpoint, plan, route, Exchange(scope, receive, send, captures))
+            await serve(Exchange(scope, receive, send, captures))
 
         return handle
 
     async def _serve(
-        self, endpoint: Endpoint, plan: Plan, route: Route, exchange: Exchange
+        self, endpoint: Endpoint, plan: Plan, route: Route, is_live: bool, exchange: Exchange
     ) -> None:
         answering = _Answering(self, exchange, route.status)
         limit = route.max_body_bytes
@@ -91,7 +95,7 @@ class Wide:
         inbound = exchange.scope.get("inbound")
         try:
             args = await read(plan, incoming)
-            if any(_is_live(arm) for arm in arms_of(endpoint.declared.signature.result)):
+            if is_live:
                 await endpoint.live(answering.inside)(args, None, None, inbound)
             else:
                 await answering.answer(await endpoint.open(args, None, None, inbound))
@@ -108,9 +112,7 @@ class Wide:
         finally:
             await incoming.close()
 
-    async def _converse(
-        self, endpoint: Endpoint, plan: Plan, route: Route, exchange: Exchange
-    ) -> None:
+    async def _converse(self, endpoint: Endpoint, plan: Plan, exchange: Exchange) -> None:
         scope = exchange.scope
         conversation = Conversation(
             scope,

@@ -57,6 +57,7 @@ class Plan(Struct, frozen=True):
 
     arguments: tuple[Argument, ...]
     misfits: tuple[Misfit, ...]
+    kinds: frozenset[type] = frozenset()  # of the arguments
 
     @property
     def wide(self) -> bool:
@@ -83,7 +84,8 @@ def plan(method: Method, names: Sequence[str], signature: Signature) -> Plan:
                 f"add the parameter `{name}: str`, or take {{{name}}} out of the path",
             )
     bound.finish()
-    return Plan(_closed(tuple(a for a in arguments if a is not None)), tuple(bound.misfits))
+    found = _closed(tuple(a for a in arguments if a is not None))
+    return Plan(found, tuple(bound.misfits), frozenset(map(type, found)))
 
 
 def _closed(arguments: tuple[Argument, ...]) -> tuple[Argument, ...]:

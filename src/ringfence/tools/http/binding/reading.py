@@ -9,7 +9,6 @@ Only what the plan asks for is read. A body is held in memory only where an argu
 it, and never more than `max_body_bytes` of it are read.
 """
 
-from collections.abc import Sequence
 from contextlib import aclosing
 from typing import cast
 
@@ -154,16 +153,16 @@ async def read(plan: Plan, incoming: Incoming) -> tuple[object, ...]:
             with every fault of it.
         Disconnected: The client went away.
     """
-    parts = await _parts(plan.arguments, incoming)
+    parts = await _parts(plan, incoming)
     try:
         return tuple([argument.read(parts) for argument in plan.arguments])
     except UNREADABLE as error:
         raise refusal(plan.arguments, parts, error) from None
 
 
-async def _parts(arguments: Sequence[Argument], incoming: Incoming) -> Parts:
+async def _parts(plan: Plan, incoming: Incoming) -> Parts:
     def wants(*kinds: type[Argument]) -> bool:
-        return any(isinstance(argument, kinds) for argument in arguments)
+        return not plan.kinds.isdisjoint(kinds)
 
     parts = Parts(incoming.captures, socket=incoming.socket)
     if wants(FromQuery, FromWholeQuery):
@@ -181,7 +180,7 @@ async def _parts(arguments: Sequence[Argument], incoming: Incoming) -> Parts:
     elif wants(FromBodyStream):
         parts.stream = incoming.stream()
     elif wants(FromForm, FromFormField, FromFile):
-        parts.form = await incoming.form(with_files=any(map(_needs_multipart, arguments)))
+        parts.form = await incoming.form(with_files=any(map(_needs_multipart, plan.arguments)))
     return parts
 
 
