@@ -61,12 +61,7 @@ class Connection:
         if self._open_block():
             return
         self.rest()
-        ctx = fork(self._gate, self._ctx, self._ctx.operation, self._ctx.plugin)
-        ctx.depth_left = self._ctx.depth_left
-        narrow(ctx, self._budget)
-        ctx.purse.owner = self._ctx
-        self._fork = ctx
-        current.set(ctx)
+        ctx = self._fork = self._forked()
         if not deadline:
             ctx.deadline_at = NEVER
             return
@@ -74,6 +69,13 @@ class Connection:
         self._bulkhead.free -= 1
         if self._bulkhead.free < 0:
             raise self._bulkhead.refuse()
+
+    def aside(self) -> None:
+        if not self._open_block():
+            before, ctx = current.get(), self._forked()
+            ctx.deadline_at = NEVER
+            if before is not None and before is not self._fork and not before.ended_at:
+                self._record(before)
 
     def rest(self) -> None:
         if not self._open_block():
@@ -89,8 +91,27 @@ class Connection:
         end(self._ctx, deadline_error(ctx, ctx.deadline_at - ctx.started_at))
 
     def _open_block(self) -> bool:
-        """Whether a block of a tool is open, such as a transaction, and the message goes on."""
-        return self._fork is not None and current.get() is not self._fork
+        """Whether a block of a tool is open, such as a transaction, and the message goes on. What
+        another task has made current, or left behind, is no block."""
+        inside = current.get()
+        while inside is not None and inside.parent is not self._ctx:
+            inside = inside.parent
+        return inside is not None and current.get() is not inside
+
+    def _forked(self) -> Context:
+        ctx = fork(self._gate, self._ctx, self._ctx.operation, self._ctx.plugin)
+        ctx.depth_left = self._ctx.depth_left
+        if self._ctx.owned is None:
+            self._ctx.owned = {}
+        ctx.owned = self._ctx.owned  # a task that a message has started may outlast it
+        narrow(ctx, self._budget)
+        ctx.purse.owner = self._ctx
+        current.set(ctx)
+        return ctx
+
+    def _record(self, ctx: Context) -> None:
+        if ctx.queries or ctx.children:  # else it is one of many, and nothing to look at
+            close(self._gate, ctx)
 
     def _close(self) -> None:
         if self._fork is None:
@@ -102,6 +123,6 @@ class Connection:
             self._timer = None
             self._bulkhead.free += 1
             close(self._gate, ctx)
-        elif ctx.queries or ctx.children:  # else it is one of many, and nothing to look at
-            close(self._gate, ctx)
+        else:
+            self._record(ctx)
         current.set(self._ctx)

@@ -265,6 +265,11 @@ class Live(Protocol):
         """
         ...
 
+    def aside(self) -> None:
+        """Give this task, which works beside the message in hand, a purse of its own from here on,
+        without a deadline."""
+        ...
+
     def rest(self) -> None:
         """End the message in hand."""
         ...

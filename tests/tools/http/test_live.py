@@ -14,6 +14,7 @@ from tests.kernel.apps import feature, running
 pytestmark = pytest.mark.anyio
 
 FEED = feature('''
+    import asyncio
     from collections.abc import AsyncIterator, Iterator
 
     from ringfence.tools.http import (
@@ -101,6 +102,26 @@ FEED = feature('''
                 await self.clock.sleep(100)
                 for n in range(50):
                     await self._number(n)
+                await socket.send("tick")
+
+        @websocket("/patient")
+        async def patient(self, socket: WebSocket) -> None:
+            await socket.accept()
+            while True:
+                await socket.send(await asyncio.wait_for(asyncio.shield(
+                    asyncio.create_task(socket.receive())), 1000))
+
+        @websocket("/beside")
+        async def beside(self, socket: WebSocket) -> None:
+            await socket.accept()
+            ticking = asyncio.create_task(self._tick(socket), name="ticking")
+            async for message in socket:
+                await socket.send(message)
+
+        async def _tick(self, socket: WebSocket) -> None:
+            while True:
+                await self.clock.sleep(100)
+                await self._number(1)
                 await socket.send("tick")
 
         async def _number(self, n: int) -> int:
@@ -281,3 +302,25 @@ async def test_an_application_that_stops_ends_what_stays(tmp_path: Path) -> None
         await socket.receive()
     await feed.__aexit__(None, None, None)
     await talk.__aexit__(None, None, None)
+
+
+async def test_a_message_that_a_task_of_its_own_received_ends_with_its_answer(
+    app: TestApplication,
+) -> None:
+    """Its deadline ends with it, and not the conversation with its deadline."""
+    async with app.http.websocket("/patient") as socket:
+        for _ in range(5):
+            await socket.send("a")
+            assert await socket.receive() == "a"
+            await app.clock.elapse(20)
+
+
+async def test_a_task_beside_a_conversation_has_a_budget_for_each_message(
+    app: TestApplication, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends with the connection, and is named in the log if nobody awaited it."""
+    async with app.http.websocket("/beside") as socket:
+        for _ in range(250):
+            await app.clock.elapse(100)
+            assert await socket.receive() == "tick"
+    assert "1 task(s) were not awaited and have been cancelled: ticking" in caplog.text

@@ -37,6 +37,9 @@ class Lively:
     def turn(self, deadline: bool = True) -> None:
         """Count nothing."""
 
+    def aside(self) -> None:
+        """Count nothing."""
+
     def rest(self) -> None:
         """Count nothing."""
 

@@ -209,12 +209,13 @@ class Conversation:
         here = asyncio.current_task()
         if self._hand is None or self._hand.done():  # `asyncio.wait_for` received in one of its own
             self._hand = here
+        assert self._live is not None
         if here is not self._hand:
+            self._live.aside()
             return
         self._busy, self._pushing = False, not self._busy
         if self._hung_up:
             self._leave()
-        assert self._live is not None
         self._live.turn(deadline=False)
         if self._pushing:  # by then, many wait for a message and are told by it
             asyncio.get_running_loop().call_soon(self._read_ahead, context=Variables())
