@@ -46,6 +46,15 @@ def generated(count: int, folder: Path) -> Path:
     return application
 
 
+def mounting_only(asgi: str, folder: Path) -> Path:
+    """Make an application without a feature, which mounts an ASGI application, `module:name`."""
+    application = folder / "mounting"
+    (application / "domains").mkdir(parents=True)
+    mounts = f'[tools.http.mounts]\n"/" = "{asgi}"\n'
+    (application / "ringfence.toml").write_text('[app]\nname = "mounting"\n' + mounts)
+    return application
+
+
 def forget(application: Path) -> None:
     """Remove all that was cached of an application: the next start is its first."""
     for cache in [*application.rglob("__pycache__"), application / ".ringfence"]:
