@@ -137,9 +137,11 @@ class Embedded:
             failed = {"type": "lifespan.startup.failed", "message": _text(error)}
             await send(cast("Message", failed))
             return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self._stop()
+        try:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        finally:
+            await self._stop()
         await send({"type": "lifespan.shutdown.complete"})
 
 

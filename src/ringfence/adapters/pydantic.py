@@ -72,7 +72,9 @@ def read(cls: type[BaseModel], value: object, strict: bool) -> BaseModel:
     lax = None if strict else False
     try:
         return cls.model_validate(value, strict=lax)
-    except ValidationError:
+    except ValidationError as error:
+        if error.error_count() > _MOST_LINES:
+            raise  # whoever sent it decides how long a second look takes
         try:
             text = to_json(value)
         except PydanticSerializationError:

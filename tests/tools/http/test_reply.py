@@ -142,6 +142,8 @@ async def test_a_stream_and_a_file_take_what_a_reply_adds(serve: Serve, tmp_path
     "reply",
     [
         Reply(None, status=404),
+        Reply("text", status=204),
+        Reply("text", status=205),
         Reply(None, status=99),
         Reply(None, headers={"x": "a\r\nset-cookie: stolen=1"}),
         Reply(None, headers={"x y": "a"}),
@@ -154,11 +156,11 @@ async def test_a_stream_and_a_file_take_what_a_reply_adds(serve: Serve, tmp_path
     ],
 )
 async def test_what_cannot_be_sent_is_a_bug_that_is_recorded(
-    serve: Serve, reply: Reply[None], caplog: pytest.LogCaptureFixture
+    serve: Serve, reply: Reply[object], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The client gets 500 with a trace id and nothing of what was to be sent."""
 
-    async def wrong() -> Reply[None]:
+    async def wrong() -> Reply[object]:
         return reply
 
     answer = await serve(endpoint("GET", "/", wrong)).get("/")

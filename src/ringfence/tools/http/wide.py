@@ -238,6 +238,8 @@ class _Answering:
         if value is None:
             self._status = 204 if self._status == 200 else self._status
             return JSON_TYPE, b""
+        if self._status in (204, 205):
+            raise ValueError(f"a Reply with status {self._status} has a value; expected None")
         media_type = result.media_type if isinstance(result, Reply) else None
         if isinstance(value, str) and media_type is not None:
             kept = media_type if "charset=" in media_type else f"{media_type}; charset=utf-8"

@@ -267,7 +267,8 @@ class _Threaded:
             self._ended = True
             if self._inside:
                 return
-        await self._live.thread(self._close)
+        if hasattr(self._iterator, "close"):  # else no thread is needed, nor waited for
+            await self._live.thread(self._close)
 
     def _step(self) -> object:
         with self._lock:
