@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, ValidationError, inspect
 
+from ringfence.errors import Fault
 from ringfence.kernel.payload import (
     adapter_of,
     conform,
@@ -283,12 +284,59 @@ def test_the_fields_of_a_model_are_its_members() -> None:
     assert members(Skus) is None
 
 
+class Numbers(BaseModel):
+    items: list[int] = Field([], min_length=200)
+    last: int = 0
+    needed: int
+
+
 def test_no_more_is_explained_than_an_answer_has_room_for() -> None:
     """Whoever sends a payload decides how much is wrong with it, and not how long that takes."""
-
-    class Numbers(BaseModel):
-        items: list[int] = []
-
-    assert len(ADAPTER.faults(Numbers, {"items": ["x"] * 5000}, True)) == 1000
+    found = ADAPTER.faults(Numbers, {"items": ["x"] * 5000}, True)
+    assert [fault.path for fault in found[:2]] == ["$.items[0]", "$.items[1]"]
+    assert body.MOST_FAULTS < len(found) < 200
     many = {f"item{n}": n for n in range(5000)}
     assert len(body.reader(Numbers).unknown(many)) == body.MOST_FAULTS + 1
+
+
+def test_faults_beyond_the_part_that_is_looked_at_are_counted() -> None:
+    """With those of the part; that a part lacks something is no fault of the data."""
+    items = [*range(200), *["x"] * 5000]
+    assert ADAPTER.faults(Numbers, {"items": items, "needed": 1}, True) == [
+        Fault("$", "has 5000 faults")
+    ]
+    assert ADAPTER.faults(Numbers, {"items": items, "last": "x"}, True) == [
+        Fault("$.last", "Input should be a valid integer, unable to parse string as an integer"),
+        Fault("$.needed", "is missing"),
+        Fault("$", "has 5002 faults"),
+    ]
+    keys = {f"key{n}": n for n in range(3000)}
+    assert ADAPTER.faults(Numbers, {**keys, "items": items, "needed": 1}, True) == [
+        Fault("$", "has 5000 faults")
+    ]
+
+
+def test_every_fault_of_much_data_is_listed_where_they_are_few() -> None:
+    """Wherever they are."""
+    found = ADAPTER.faults(Numbers, {"items": [*range(300), "x"], "needed": 1}, True)
+    assert [fault.path for fault in found] == ["$.items[300]"]
+
+
+def test_data_that_are_nested_deeply_are_explained() -> None:
+    """However many errors pydantic finds in them."""
+    payload: dict[str, object] = {"value": 1, "below": [{}] * 1500}
+    for _ in range(60):
+        payload = {"value": 1, "below": [payload]}
+    assert ADAPTER.faults(Node, payload, True) == [Fault("$", "has 1500 faults")]
+
+
+def test_an_error_is_no_longer_than_its_first_fault() -> None:
+    """It holds neither the data nor all that is wrong with them."""
+    for payload, said in (
+        ({"items": ["x"] * 5000}, "has 5001 faults"),
+        ({"items": [*range(300)], "x": "y" * 5000}, "$.needed: is missing"),
+    ):
+        with pytest.raises(adapter.Unfit) as caught:
+            ADAPTER.read(Numbers, payload, True)
+        assert str(caught.value) == said
+        assert caught.value.__context__ is None

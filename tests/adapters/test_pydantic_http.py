@@ -11,6 +11,9 @@ from ringfence.testing import TestApplication
 from tests.kernel.apps import feature, found, running
 
 pytest.importorskip("pydantic", reason="pip install 'ringfence[pydantic]'")
+
+from pydantic import BaseModel
+
 pytestmark = pytest.mark.anyio
 
 ORDERS = feature("""
@@ -295,6 +298,27 @@ async def test_a_body_that_does_not_fit_is_told_every_fault(
     problem: Any = answer.json()
     assert (answer.status, problem["code"]) == (422, "invalid")
     assert {(e["path"], e["message"]) for e in problem["errors"]} == expected
+
+
+async def test_a_body_of_very_many_faults_is_looked_at_twice_at_most(
+    app: TestApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once to read it, and a part of it to explain it."""
+    sizes: list[int] = []
+    validate = BaseModel.model_validate.__func__  # type: ignore[attr-defined]
+
+    def counted(cls: type[BaseModel], value: Any, /, **how: Any) -> BaseModel:
+        sizes.append(len(value["lines"]))
+        made: BaseModel = validate(cls, value, **how)
+        return made
+
+    monkeypatch.setattr(BaseModel, "model_validate", classmethod(counted))
+    answer = await app.http.post("/orders", json={"orderId": 1, "lines": [{}] * 5000})
+    problem: Any = answer.json()
+    assert answer.status == 422
+    assert problem["errors"][0] == {"path": "$.lines[0].sku", "message": "is missing"}
+    assert len(problem["errors"]) == 101
+    assert sizes == [5000, 100]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"orderId": NaN}', b"\xff"])

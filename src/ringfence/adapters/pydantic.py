@@ -6,6 +6,8 @@ is really read and written: validators, serializers, computed fields and custom 
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
+from operator import is_
 
 from msgspec import inspect as types
 from pydantic import (
@@ -24,7 +26,11 @@ from ringfence.kernel.ports import did_you_mean
 
 Schema = Mapping[str, object]
 _REFERENCE = "#/$defs/"
+_MOST_FAULTS = 100  # that an answer lists
 _MOST_LINES = 1000  # of what pydantic finds, that are read; more faults than an answer lists
+_MOST_ITEMS = 100  # of each list, that are looked at where there are more lines
+_MOST_KEYS = 1000  # of each mapping, likewise; more than any model has fields
+_MOST_LEVELS = 50  # of lists and mappings in each other, likewise
 _TEXTS: dict[object, type[types.Type]] = {
     "date": types.DateType,
     "date-time": types.DateTimeType,
@@ -66,36 +72,96 @@ def _keys(cls: type[BaseModel]) -> frozenset[str]:
     return frozenset(found)
 
 
+class Unfit(ValueError):
+    """Data are not what a model takes.
+
+    It says no more than where the first fault is: what pydantic's own error says takes as long as
+    whoever sent the data decides.
+    """
+
+
 def read(cls: type[BaseModel], value: object, strict: bool) -> BaseModel:
     """Validate plain data, as Python's and else as JSON's: a strict model takes dates as text
-    from the latter alone. Raises ValueError."""
+    from the latter alone. Raises Unfit."""
+    made = _validated(cls, value, strict)
+    if isinstance(made, BaseModel):
+        return made
+    many = made.error_count()
+    if many > _MOST_LINES:
+        raise Unfit(_count(many))
+    first = _listed(cls, made, value, value)[0]
+    raise Unfit(f"{first.path}: {first.message}")
+
+
+def _validated(cls: type[BaseModel], value: object, strict: bool) -> BaseModel | ValidationError:
+    """Return the error, not raise it: none that is raised for it is to keep it alive."""
     lax = None if strict else False
     try:
         return cls.model_validate(value, strict=lax)
     except ValidationError as error:
         if error.error_count() > _MOST_LINES:
-            raise  # whoever sent it decides how long a second look takes
+            return error  # whoever sent it decides how long a second look takes
         try:
             text = to_json(value)
         except PydanticSerializationError:
-            text = b""  # data that JSON does not have
-        if not text:
-            raise
+            return error  # data that JSON does not have
+    try:
         return cls.model_validate_json(text, strict=lax)
+    except ValidationError as error:
+        return error
 
 
 def faults(cls: type[BaseModel], value: object, strict: bool) -> list[Fault]:
-    """List every fault; those that arms of a union find in one place are one."""
-    try:
-        read(cls, value, strict)
-    except ValidationError as error:
-        found: dict[str, dict[str, None]] = {}
-        lines = error.errors(include_url=False, include_input=False, include_context=False)
-        for line in lines[:_MOST_LINES]:
-            path = _path(line["loc"], value, line["type"] == "missing")
-            found.setdefault(path, {})[_message(cls, line["type"], line["loc"], line["msg"])] = None
-        return [Fault(path, "; or ".join(messages)) for path, messages in found.items()]
-    return []
+    """List every fault; those that arms of a union find in one place are one. Of very many, those
+    in a part of the data are listed."""
+    part = _cut(value, [_MOST_LINES])
+    found: list[Fault] = []
+    if part is not value:
+        wrong = _validated(cls, part, strict)
+        found = [] if isinstance(wrong, BaseModel) else _listed(cls, wrong, part, value)
+        if len(found) > _MOST_FAULTS:
+            return found
+    wrong = _validated(cls, value, strict)
+    if isinstance(wrong, BaseModel):
+        return []
+    many = wrong.error_count()
+    if many > _MOST_LINES:
+        return [*found, Fault("$", _count(many))]
+    return _listed(cls, wrong, value, value)
+
+
+def _count(many: int) -> str:
+    return f"has {many} faults"
+
+
+def _cut(value: object, left: list[int], level: int = 0) -> object:
+    """Return a copy that has the first items of each list and mapping, and as many as `left` in
+    all; what is small enough is itself."""
+    if not isinstance(value, dict | list):
+        return value
+    most = _MOST_KEYS if isinstance(value, dict) else _MOST_ITEMS
+    first = list(islice(value, min(most, left[0]) if level < _MOST_LEVELS else 0))
+    left[0] -= len(first)
+    items = [value[key] for key in first] if isinstance(value, dict) else first
+    below = [_cut(item, left, level + 1) for item in items]
+    if len(below) == len(value) and all(map(is_, items, below)):
+        return value
+    return dict(zip(first, below, strict=True)) if isinstance(value, dict) else below
+
+
+def _listed(
+    cls: type[BaseModel], error: ValidationError, part: object, whole: object
+) -> list[Fault]:
+    """List what is wrong with `part`, but for what is due to its being a part."""
+    found: dict[str, dict[str, None]] = {}
+    lines = error.errors(include_url=False, include_input=False, include_context=False)
+    for line in lines[:_MOST_LINES]:
+        place, kind = line["loc"], line["type"]
+        path, wrong = _follow(place, part, kind == "missing")
+        if part is not whole and wrong is not _follow(place, whole, kind == "missing")[1]:
+            continue
+        found.setdefault(path, {})[_message(cls, kind, place, line["msg"])] = None
+    return [Fault(path, "; or ".join(messages)) for path, messages in found.items()]
 
 
 def plain(value: object) -> object:
@@ -225,9 +291,9 @@ def _choice(values: tuple[object, ...]) -> types.Type:
     return types.AnyType()
 
 
-def _path(steps: Sequence[int | str], value: object, missing: bool) -> str:
-    """Follow an error's place through the data; pydantic also names arms of unions, which are
-    not there."""
+def _follow(steps: Sequence[int | str], value: object, missing: bool) -> tuple[str, object]:
+    """Return an error's place in the data, and what is there; pydantic also names arms of unions,
+    which are not there."""
     path = "$"
     for i, step in enumerate(steps):
         if isinstance(step, int) and isinstance(value, list | tuple):
@@ -238,7 +304,7 @@ def _path(steps: Sequence[int | str], value: object, missing: bool) -> str:
             if key in value or (missing and i == len(steps) - 1):
                 path += f".{key}"
                 value = value.get(key)
-    return path
+    return path, value
 
 
 def _message(cls: type[BaseModel], kind: str, place: Sequence[int | str], told: str) -> str:

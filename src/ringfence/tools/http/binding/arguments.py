@@ -214,10 +214,12 @@ class FromBody(Struct):
     def faults(self, parts: Parts) -> list[Fault]:
         if not parts.content and self.parameter.default is not REQUIRED:
             return []
+        if self.reader.carried:  # what explains it reads it
+            return body.explain(parts.content, self.reader)
         try:
             self.take(parts.content)
         except UNREADABLE as wrong:
-            return body.explain(parts.content, self.reader, wrong)
+            return body.explain(parts.content, self.reader) or [Fault("$", str(wrong))]
         return []
 
 

@@ -45,13 +45,15 @@ class BodyReader(Struct, frozen=True):
 
     `declared` is set when `decode` returns an instance of a derived class, which is to be given
     this class. `strict` is the type that a rejected body is explained by; `keys` are the fields
-    that it has, where it would ignore others.
+    that it has, where it would ignore others. `carried` is set when an adapter reads it, which
+    lists no faults of what it can read.
     """
 
     decode: Callable[[bytes], object]
     strict: object
     declared: type[Struct] | None = None
     keys: frozenset[str] | None = None
+    carried: bool = False
 
     def unknown(self, value: object) -> list[Fault]:
         """Name the fields that are refused, though `strict` ignores them."""
@@ -160,7 +162,7 @@ def _carried_reader(hint: object, cls: type, adapter: Adapter) -> BodyReader:
         except ValueError as error:
             raise ValidationError(str(error)) from None
 
-    return BodyReader(decode, hint, keys=keys)
+    return BodyReader(decode, hint, keys=keys, carried=True)
 
 
 def _mirror(hint: object) -> type[Struct] | None:
@@ -187,8 +189,8 @@ def _bare(hint: object) -> object:
     return get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
 
 
-def explain(content: bytes, read: BodyReader, error: BaseException) -> list[Fault]:
-    """List every fault of a body that `read` has rejected with `error`.
+def explain(content: bytes, read: BodyReader) -> list[Fault]:
+    """List every fault of a body that `read` has rejected.
 
     Raises:
         Refused: 400, when it is not JSON at all.
@@ -201,7 +203,7 @@ def explain(content: bytes, read: BodyReader, error: BaseException) -> list[Faul
         return [Fault("$", str(wrong))]
     except (DecodeError, UnicodeDecodeError) as wrong:
         raise Refused(400, "malformed_json", _position(content, wrong)) from None
-    return [*read.unknown(value), *faults(value, read.strict)] or [Fault("$", str(error))]
+    return [*read.unknown(value), *faults(value, read.strict)]
 
 
 def _position(content: bytes, error: Exception) -> str:
