@@ -19,20 +19,22 @@ HOOKS = Path(__file__).parent / "schemathesis_hooks.py"
 
 LISTENING = {"tools": {"http": {"driver": "uvicorn", "port": 0}}}
 LIE = """
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from ringfence import Plugin
 from ringfence.tools.http import get
 
 
 class Stock(Struct):
-    pieces: int
+    pieces: Annotated[int, Meta(ge=0)]
 
 
 class CountStock(Plugin):
     @get("/stock")
     async def count(self) -> Stock:
-        return {"pieces": "many"}
+        return Stock(-1)
 """
 
 

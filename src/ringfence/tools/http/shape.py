@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from ringfence.kernel.ports import Endpoint
 from ringfence.tools.http.answers.encoding import encoder
+from ringfence.tools.http.answers.narrowing import narrowing
 from ringfence.tools.http.binding.arguments import (
     UNREADABLE,
     FromBody,
@@ -69,7 +70,7 @@ _TAIL = """\
         if result is None:
             start = empty
             content = b""
-        else:
+        else:{narrow}
             content = encode(result)
             start = {{
                 "type": "http.response.start",
@@ -94,6 +95,17 @@ _ARGUMENT = {
 }
 
 
+# What makes a result no more than it is declared, where it could be.
+_NARROW = {
+    "": "",
+    "class": """
+            if result.__class__ is not declared:
+                result = narrow(result)""",
+    "whole": """
+            result = narrow(result)""",
+}
+
+
 class _Source(Struct, frozen=True):
     """Where one argument comes from; `index` counts captures."""
 
@@ -101,26 +113,33 @@ class _Source(Struct, frozen=True):
     index: int = 0
 
 
-Shape = tuple[_Source, ...]
+class Shape(Struct, frozen=True):
+    """Where the arguments come from, and how the result is narrowed: a key of `_NARROW`."""
+
+    sources: tuple[_Source, ...]
+    narrow: str = ""
+
+
 Factory = Callable[[dict[str, object]], Handle]
 
 
 def source_of(shape: Shape) -> str:
     """Write the coroutine of a shape."""
-    kinds = {source.kind for source in shape}
+    kinds = {source.kind for source in shape.sources}
     text = _HEAD
     if "query" in kinds:
         text += _QUERY
     if kinds & {"body", "struct"}:
         text += _BODY
-    if shape:
+    if shape.sources:
         text += "        try:\n"
-        for n, source in enumerate(shape):
+        for n, source in enumerate(shape.sources):
             for line in _ARGUMENT[source.kind]:
                 text += f"            {line.format(n=n, index=source.index)}\n"
         text += "        except UNREADABLE as error:\n"
         text += "            raise refused(captures, query, content, error) from None\n"
-    return text + _TAIL.format(arguments="".join(f"a{n}, " for n in range(len(shape))))
+    arguments = "".join(f"a{n}, " for n in range(len(shape.sources)))
+    return text + _TAIL.format(arguments=arguments, narrow=_NARROW[shape.narrow])
 
 
 class Shapes:
@@ -152,6 +171,11 @@ class Shapes:
             "fail": _failing(endpoint),
             "max_body_bytes": max_body_bytes,
         }
+        made = narrowing(endpoint.declared.signature.result)
+        narrow = ""
+        if made is not None:
+            narrow = "whole" if made.cls is None else "class"
+            parts |= {"narrow": made.narrow, "declared": made.cls}
         sources: list[_Source] = []
         for n, argument in enumerate(plan.arguments):
             if not isinstance(argument, HotArgument):
@@ -170,7 +194,7 @@ class Shapes:
                 case FromQuery() | FromWholeQuery():
                     pass
             sources.append(source)
-        return self._factory(tuple(sources), tuple(parts))(parts)
+        return self._factory(Shape(tuple(sources), narrow), tuple(parts))(parts)
 
     def _factory(self, shape: Shape, names: tuple[str, ...]) -> Factory:
         factory = self._factories.get(shape)

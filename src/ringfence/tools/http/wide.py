@@ -8,7 +8,7 @@ and WebSockets are served inside the operation's context, everything else after 
 from asyncio import CancelledError
 from collections.abc import Collection
 from functools import partial
-from typing import get_args
+from typing import Union, get_args
 
 from msgspec import Struct
 
@@ -16,16 +16,18 @@ from ringfence.kernel.ports import Clock, Endpoint, Live, Work
 from ringfence.tools.http.answers.conditional import not_modified
 from ringfence.tools.http.answers.encoding import encoder
 from ringfence.tools.http.answers.files import File, send_file
+from ringfence.tools.http.answers.narrowing import narrowing
 from ringfence.tools.http.answers.reply import Reply, headers_of
 from ringfence.tools.http.binding.kinds import answer_of, arms_of
 from ringfence.tools.http.binding.plan import Plan
 from ringfence.tools.http.binding.reading import Incoming, read
 from ringfence.tools.http.contract import Route
+from ringfence.tools.http.description.results import types_in
 from ringfence.tools.http.limits import Common
 from ringfence.tools.http.live.conversation import Conversation, same_origin
 from ringfence.tools.http.live.delivery import Delivery
 from ringfence.tools.http.live.leaving import ClientGone, HangUps, Stopping
-from ringfence.tools.http.live.streams import EventStream, Stream
+from ringfence.tools.http.live.streams import Encode, EventStream, Stream
 from ringfence.tools.http.problem import Refused, explained, stopping
 from ringfence.tools.http.wire import (
     JSON_TYPE,
@@ -68,8 +70,10 @@ class Wide:
 
     def route(self, endpoint: Endpoint, plan: Plan, route: Route) -> Handle:
         """Return the coroutine function that serves a route."""
-        is_live = any(_is_live(arm) for arm in arms_of(endpoint.declared.signature.result))
-        serve = partial(self._serve, endpoint, plan, route, is_live)
+        result = endpoint.declared.signature.result
+        is_live = any(_is_live(arm) for arm in arms_of(result))
+        site = _Site(endpoint, plan, route, is_live, self._encoding(result))
+        serve = partial(self._serve, site)
         if route.method == "WEBSOCKET":
             serve = partial(self._converse, endpoint, plan)
 
@@ -80,11 +84,9 @@ class Wide:
 
         return handle
 
-    async def _serve(
-        self, endpoint: Endpoint, plan: Plan, route: Route, is_live: bool, exchange: Exchange
-    ) -> None:
-        answering = _Answering(self, exchange, route.status)
-        limit = route.max_body_bytes
+    async def _serve(self, site: "_Site", exchange: Exchange) -> None:
+        answering = _Answering(self, exchange, site.route.status, site.encode)
+        limit, endpoint = site.route.max_body_bytes, site.endpoint
         incoming = Incoming(
             exchange.scope,
             exchange.receive,
@@ -94,8 +96,8 @@ class Wide:
         )
         inbound = exchange.scope.get("inbound")
         try:
-            args = await read(plan, incoming)
-            if is_live:
+            args = await read(site.plan, incoming)
+            if site.is_live:
                 await endpoint.live(answering.inside)(args, None, None, inbound)
             else:
                 await answering.answer(await endpoint.open(args, None, None, inbound))
@@ -142,7 +144,16 @@ class Wide:
         if isinstance(raised, CancelledError):
             raise raised
 
-    def delivery(self, exchange: Exchange, send: Send, status: int) -> Delivery:
+    def _encoding(self, result: object) -> Encode:
+        """Return what encodes the JSON of a result, as it is declared."""
+        declared = list(types_in(result))
+        made = narrowing(Union[tuple(declared)]) if declared else None  # noqa: UP007 - at run time
+        if made is None:
+            return self._encode
+        encode, narrow = self._encode, made.narrow
+        return lambda value: encode(narrow(value))
+
+    def delivery(self, exchange: Exchange, send: Send, status: int, encode: Encode) -> Delivery:
         """Return what sends a stream."""
         return Delivery(
             exchange.scope,
@@ -151,12 +162,18 @@ class Wide:
             clock=self._clock,
             hang_ups=self._hang_ups,
             status=status,
-            encode=self._encode,
+            encode=encode,
         )
 
-    def json(self, value: object) -> bytes:
-        """Encode a value."""
-        return self._encode(value)
+
+class _Site(Struct, frozen=True):
+    """A route, and what all of its requests have in common."""
+
+    endpoint: Endpoint
+    plan: Plan
+    route: Route
+    is_live: bool
+    encode: Encode
 
 
 def _is_live(hint: object) -> bool:
@@ -169,11 +186,12 @@ def _is_live(hint: object) -> bool:
 class _Answering:
     """The answer to one request, on its way out."""
 
-    def __init__(self, wide: Wide, exchange: Exchange, status: int) -> None:
+    def __init__(self, wide: Wide, exchange: Exchange, status: int, encode: Encode) -> None:
         self.started = False
         self._wide = wide
         self._exchange = exchange
         self._status = status
+        self._encode = encode
         self._added: Headers = []
 
     async def inside(self, live: Live, work: Work) -> None:
@@ -182,7 +200,7 @@ class _Answering:
         result = await work
         value = self._opened(result)
         if isinstance(value, Stream | EventStream):
-            delivery = self._wide.delivery(self._exchange, self._send, self._status)
+            delivery = self._wide.delivery(self._exchange, self._send, self._status, self._encode)
             await delivery.deliver(live, value)
         else:
             await self._whole(result, value)
@@ -247,7 +265,7 @@ class _Answering:
         if isinstance(value, bytes | bytearray) and isinstance(result, Reply):
             kept = media_type or "application/octet-stream"
             return (b"content-type", kept.encode("latin-1")), bytes(value)
-        return JSON_TYPE, self._wide.json(value)
+        return JSON_TYPE, self._encode(value)
 
     def _is_known(self, reply: "Reply[object]") -> bool:
         return (

@@ -1,0 +1,160 @@
+"""Results as they are declared: no more of them leaves, and what does not fit is a bug."""
+
+import dataclasses
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta, Struct, ValidationError, json
+
+from ringfence.tools.http import EventStream, Page, Reply
+from ringfence.tools.http.answers.narrowing import narrowing
+from ringfence.tools.http.doubles import endpoint
+from tests.tools.http.conftest import Serve
+
+pytestmark = pytest.mark.anyio
+
+
+class Public(Struct):
+    name: str
+
+
+class Row(Public):
+    password_hash: str = "HASH"
+
+
+class Held(Struct):
+    owner: Public
+    tags: list[str] = []
+
+
+class Node(Struct):
+    below: "list[Node]" = []
+
+
+class Secret(Node):
+    key: str = "HASH"
+
+
+class Cat(Struct, tag="cat"):
+    name: str
+
+
+class Tiger(Cat, tag="cat"):
+    claws: str = "HASH"
+
+
+class Dog(Struct, tag="dog"):
+    name: str
+
+
+@dataclasses.dataclass
+class Card:
+    number: int
+
+
+@dataclasses.dataclass
+class Full(Card):
+    code: str = "HASH"
+
+
+class Keys(TypedDict):
+    name: str
+
+
+RESULTS: list[tuple[Any, Any]] = [
+    (Public, Row("a")),
+    (Public | None, Row("a")),
+    (Annotated[Public, Meta(description="d")], Row("a")),
+    (list[Public], [Public("a"), Row("b")]),
+    (list[Public] | None, [Row("b")]),
+    (tuple[Public, ...], (Row("b"),)),
+    (tuple[Public, int], (Row("b"), 1)),
+    (dict[str, Public], {"a": Row("b")}),
+    (Page[Public], Page([Row("a")])),
+    (Held, Held(Row("a"))),
+    (list[Held], [Held(Row("a"))]),
+    (Node, Node([Node([Secret()])])),
+    (Cat | Dog, Tiger("a")),
+    (Card, Full(1)),
+    (Keys, {"name": "a", "code": "HASH"}),
+]
+
+
+@pytest.mark.parametrize("declared, result", RESULTS)
+async def test_what_a_result_knows_more_of_does_not_leave(
+    serve: Serve, declared: Any, result: Any
+) -> None:
+    """By itself, in a Reply, and as an event."""
+
+    async def plain() -> object:
+        return result
+
+    async def reply() -> object:
+        return Reply(result)
+
+    async def source() -> Any:
+        yield result
+
+    async def events() -> object:
+        return EventStream(source(), heartbeat_s=0)
+
+    plain.__annotations__["return"] = declared
+    reply.__annotations__["return"] = Reply[declared]
+    events.__annotations__["return"] = EventStream[declared]
+    client = serve(
+        endpoint("GET", "/plain", plain),
+        endpoint("GET", "/reply", reply),
+        endpoint("GET", "/events", events),
+    )
+    for path in ("/plain", "/reply", "/events"):
+        answer = await client.get(path)
+        assert answer.status == 200
+        assert b"HASH" not in answer.body
+        assert answer.body
+
+
+async def test_a_result_of_another_class_is_read_as_the_declared_one(serve: Serve) -> None:
+    """Data that fits is answered; data that does not is a bug, and none of it is told."""
+
+    async def fits() -> Public:
+        return {"name": "a", "more": 1}  # type: ignore[return-value]
+
+    async def unfit() -> Public:
+        return {"name": 7}  # type: ignore[return-value]
+
+    client = serve(endpoint("GET", "/fits", fits), endpoint("GET", "/unfit", unfit))
+    assert (await client.get("/fits")).json() == {"name": "a"}
+    answer = await client.get("/unfit")
+    assert (answer.status, answer.json(dict)["code"]) == (500, "internal")
+
+
+@pytest.mark.parametrize("declared", [int, str, list[int], dict[str, float], object, Any, bytes])
+def test_what_cannot_be_more_is_not_looked_at(declared: object) -> None:
+    """It costs nothing."""
+    assert narrowing(declared) is None
+
+
+def test_a_flat_class_is_one_comparison() -> None:
+    """What a route asks of most results."""
+    made = narrowing(Public)
+    assert made is not None
+    assert made.cls is Public
+    value = Public("a")
+    assert made.narrow(value) is value
+
+
+@given(st.sampled_from(RESULTS), st.sampled_from(RESULTS))
+def test_a_narrowed_result_is_what_it_is_declared(
+    wanted: tuple[Any, Any], given_: tuple[Any, Any]
+) -> None:
+    """Whatever is returned: it reads as declared, with no field more, or it is refused."""
+    made = narrowing(wanted[0])
+    assert made is not None
+    try:
+        value = made.narrow(given_[1])
+    except ValidationError:
+        return
+    assert b"HASH" not in json.encode(value)
+    assert json.encode(json.decode(json.encode(value), type=wanted[0])) == json.encode(value)
