@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from hypothesis import given
@@ -63,6 +63,10 @@ def multipart(*parts: bytes) -> Sent:
     return Sent(headers=MULTIPART, pieces=[*parts, END])
 
 
+def checked(text: str) -> Sent:
+    return multipart(*(part(name, value.encode()) for name, value in parse_qsl(text)))
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -77,6 +81,27 @@ async def test_a_struct_is_the_whole_form(sent: Sent) -> None:
     """In either encoding, each field as its type."""
     async with arrived(whole, sent) as args:
         assert args == (NewPhoto("a bé", 5, ["x", "y"]),)
+
+
+@pytest.mark.parametrize("send", [urlencoded, checked])
+async def test_a_checkbox_is_a_truth(send: Callable[[str], Sent]) -> None:
+    """Browsers send `on` for one that is ticked, and nothing for another."""
+
+    class Choice(Struct):
+        ticked: bool
+        left: bool | None = None
+        several: list[bool] = []
+
+    def take(choice: Form[Choice]) -> None:
+        """A form of checkboxes."""
+
+    take.__annotations__["choice"] = Form[Choice]
+    async with arrived(take, send("ticked=on&several=off&several=Yes")) as args:
+        assert args == (Choice(ticked=True, several=[False, True]),)
+    with pytest.raises(Refused) as caught:
+        async with arrived(take, send("ticked=on&left=on&several=off&several=none")):
+            pass
+    assert list(faults_of(caught.value)) == ["form.several[1]"]
 
 
 async def test_a_scalar_is_one_field() -> None:

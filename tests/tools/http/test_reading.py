@@ -72,6 +72,22 @@ async def test_a_cookie_is_read_by_its_name() -> None:
         assert args == ("a=b", 3)
 
 
+async def test_a_truth_may_be_said_in_words() -> None:
+    """Where a client writes text; a word that is none is told as it was written."""
+
+    def take(a: list[bool], b: Header[bool | None], c: Cookie[bool]) -> None:
+        """Truths."""
+
+    sent = Sent(query="a=on&a=No&a=1", headers={"b": "OFF", "cookie": "c=yes"})
+    async with arrived(take, sent, method="GET") as args:
+        assert args == ([True, False, True], False, True)
+    wrong = Sent(query="a=on&a=Perhaps", headers={"b": "on", "cookie": "c=on"})
+    with pytest.raises(Refused) as caught:
+        async with arrived(take, wrong, method="GET"):
+            pass
+    assert list(faults_of(caught.value)) == ["query.a[1]"]
+
+
 async def test_every_fault_of_a_request_is_listed() -> None:
     """Those of path, query, headers, cookies and body, each in its place; what a header or a cookie
     holds may be a secret, and is not repeated."""

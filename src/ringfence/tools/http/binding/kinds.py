@@ -68,6 +68,7 @@ class QueryField(Struct, frozen=True):
     name: str
     kind: Kind
     finite: bool  # no NaN, no infinity: text can say them where JSON cannot
+    truth: bool = False  # or its opposite: a checkbox says `on`
 
 
 def kind_of(hint: object) -> Kind:
@@ -81,7 +82,7 @@ def kind_of(hint: object) -> Kind:
 def query_field(name: str, hint: object) -> QueryField:
     """Describe a parameter of kind SCALAR or REPEATED."""
     info = describe(hint)
-    return QueryField(name, _kind(info), _is_float(info))
+    return _field(name, info)
 
 
 def query_fields(hint: object) -> list[QueryField]:
@@ -89,7 +90,13 @@ def query_fields(hint: object) -> list[QueryField]:
     info = _bare(describe(hint))
     if not isinstance(info, _OBJECTS):
         return []
-    return [QueryField(f.encode_name, _kind(f.type), _is_float(f.type)) for f in info.fields]
+    return [_field(f.encode_name, f.type) for f in info.fields]
+
+
+def _field(name: str, info: inspect.Type) -> QueryField:
+    value = _value(info)
+    finite = isinstance(value, inspect.FloatType | inspect.DecimalType)
+    return QueryField(name, _kind(info), finite, isinstance(value, inspect.BoolType))
 
 
 def is_closed(hint: object) -> bool:
@@ -170,11 +177,10 @@ def _bare(info: inspect.Type) -> inspect.Type:
     return info
 
 
-def _is_float(info: inspect.Type) -> bool:
+def _value(info: inspect.Type) -> inspect.Type:
+    """Return what one of the values under a name is."""
     info = _bare(info)
-    if isinstance(info, _LISTS):
-        return _is_float(info.item_type)
-    return isinstance(info, inspect.FloatType | inspect.DecimalType)
+    return _value(info.item_type) if isinstance(info, _LISTS) else info
 
 
 def _walk(info: inspect.Type, seen: set[int]) -> Iterator[inspect.Type]:

@@ -14,6 +14,7 @@ from ringfence.tools.http.binding.kinds import Kind, QueryField
 from ringfence.tools.http.binding.query import Query
 
 _GOT = ", got "
+_TRUTHS = {"on": "true", "yes": "true", "off": "false", "no": "false"}  # beside those of msgspec
 
 
 class Named(Struct, frozen=True):
@@ -87,7 +88,9 @@ class Whole(Struct, frozen=True):
         for field in self.fields:
             texts = values.get(field.name, [])
             if texts:
-                given[field.name] = texts if field.kind is Kind.REPEATED else texts[0]
+                given[field.name] = _given(
+                    texts if field.kind is Kind.REPEATED else texts[:1], field
+                )
             place = f"{self.place}.{field.name}"
             if field.kind is Kind.SCALAR and len(texts) > 1:
                 found.append(Fault(place, f"is given {len(texts)} times; expected once"))
@@ -100,6 +103,8 @@ class Whole(Struct, frozen=True):
 
 
 def _given(values: list[str], field: QueryField) -> str | list[str]:
+    if field.truth:
+        values = [_TRUTHS.get(value.lower(), value) for value in values]
     if field.kind is Kind.REPEATED:
         return values
     if len(values) > 1:
