@@ -147,6 +147,8 @@ async def test_a_stream_and_a_file_take_what_a_reply_adds(serve: Serve, tmp_path
         Reply(None, status=99),
         Reply(None, headers={"x": "a\r\nset-cookie: stolen=1"}),
         Reply(None, headers={"x y": "a"}),
+        Reply("text", headers={"Content-Length": "3"}),
+        Reply("text", headers={"transfer-encoding": "chunked"}),
         Reply(None, headers={"x": "\u2026"}),
         Reply(None, cookies={"a": "b; Domain=evil.example"}),
         Reply(None, cookies={"a": SetCookie("b", path="/;\r\n")}),

@@ -73,14 +73,14 @@ def explained(error: Exception, endpoint: Endpoint) -> Answer:
     """Translate whatever a request raised into its answer, with the trace that it is recorded in.
 
     What did not come through the kernel, a result that JSON does not carry for instance, is
-    recorded here, and logged by its kind and place alone.
+    recorded here, and logged like any bug.
     """
     if isinstance(error, RingfenceError):
         return answer_to(error, endpoint.operation)
     trace_id = endpoint.refused(error)
     if isinstance(error, Refused):
         return error.answer(trace_id)
-    logger.error("%s failed in trace %s: %s", endpoint.operation, trace_id, _place(error))
+    logger.error("%s failed in trace %s", endpoint.operation, trace_id, exc_info=error)
     return _answer(500, "internal", trace_id=trace_id)
 
 

@@ -2,7 +2,8 @@
 
 A path without parameters is one dictionary lookup by its bytes; any other is a walk down a trie of
 segments, text before parameters. Neither depends on how many routes there are. A path is split
-before it is percent-decoded, so that `%2F` is part of a segment and never its end.
+before it is percent-decoded. A segment that would be more than one name (`%2F`, `..`) matches
+nothing: what a parameter stands for can be put together with a folder.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from ringfence.tools.http.path import Named, Pattern
 from ringfence.tools.http.problem import Refused
 
 T = TypeVar("T")
+_SEPARATORS = frozenset("/\\\0")  # on some system
 
 
 class _Node(Struct, Generic[T], eq=False):
@@ -75,6 +77,8 @@ class Table(Generic[T]):
             Refused: 400, the path is not UTF-8 under its percent-encoding.
         """
         segments = _segments(raw_path)
+        if segments is None:
+            return None
         return self._straight(method, segments) or self._every(method, segments)
 
     def _straight(self, method: str, segments: list[str]) -> Match[T] | None:
@@ -119,10 +123,16 @@ class Table(Generic[T]):
         return Wrong(tuple(sorted(allow | {"HEAD"} if "GET" in allow else allow)))
 
 
-def _segments(raw_path: bytes) -> list[str]:
+def _segments(raw_path: bytes) -> list[str] | None:
+    """Split a path and decode its segments; None where one of them is no single name."""
     try:
-        if b"%" not in raw_path:
+        if b"%" not in raw_path and b"/." not in raw_path and b"\\" not in raw_path:
             return raw_path.decode().split("/")[1:]
-        return [unquote_to_bytes(part).decode() for part in raw_path.split(b"/")[1:]]
+        segments = [unquote_to_bytes(part).decode() for part in raw_path.split(b"/")[1:]]
+        return None if any(map(_is_no_name, segments)) else segments
     except UnicodeDecodeError:
         raise Refused(400, "malformed_path", "the path is not UTF-8") from None
+
+
+def _is_no_name(segment: str) -> bool:
+    return segment in (".", "..") or not _SEPARATORS.isdisjoint(segment)

@@ -38,7 +38,12 @@ from ringfence.tools.http.binding.arguments import (
     Parts,
     refusal,
 )
-from ringfence.tools.http.binding.body import expect_json, read_rest, too_long
+from ringfence.tools.http.binding.body import (
+    expect_json,
+    read_rest,
+    refuse_long,
+    too_long,
+)
 from ringfence.tools.http.binding.plan import Plan
 from ringfence.tools.http.binding.query import Query, parse
 from ringfence.tools.http.limits import Limits
@@ -55,9 +60,10 @@ _QUERY = """\
             query = parse(scope["query_string"], max_query_params)
 """
 _BODY = """\
+        headers = scope["headers"]
+        refuse_long(headers, max_body_bytes)
         message = await receive()
         content = message.get("body", b"")
-        headers = scope["headers"]
         if message.get("more_body", False) or message["type"] != "http.request":
             content = await read_rest(content, message, receive, headers, max_body_bytes)
         elif len(content) > max_body_bytes:
@@ -215,6 +221,7 @@ class Shapes:
             "max_query_params": self._limits.max_query_params,
             "parse": parse,
             "read_rest": read_rest,
+            "refuse_long": refuse_long,
             "stopping": stopping,
             "too_long": too_long,
         }

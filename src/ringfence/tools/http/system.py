@@ -5,6 +5,7 @@ Strangers read these, so they say which state the application is in and never wh
 """
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 from msgspec import json
 
@@ -27,7 +28,7 @@ def handles(health: Callable[[], Health], describe: Callable[[], bytes]) -> dict
         health: The state of the whole application, now.
         describe: The OpenAPI document; called once, when it is first asked for.
     """
-    described: list[Answer] = []
+    described: list[bytes] = []
 
     def live() -> Answer:
         return _status(200, "live")
@@ -36,12 +37,23 @@ def handles(health: Callable[[], Health], describe: Callable[[], bytes]) -> dict
         state = health().state
         return _status(200 if state in ("ready", "degraded") else 503, state)
 
-    def openapi() -> Answer:
+    async def openapi(
+        scope: Scope, receive: Receive, send: Send, captures: tuple[str, ...]
+    ) -> None:
         if not described:
-            described.append(Answer(200, describe(), (JSON_TYPE,)))
-        return described[0]
+            described.append(describe())
+        document = below(scope.get("root_path", ""), described[0])
+        await Answer(200, document, (JSON_TYPE,)).send_to(send)
 
-    return {LIVE: answering(live), READY: answering(ready), OPENAPI: answering(openapi)}
+    return {LIVE: answering(live), READY: answering(ready), OPENAPI: openapi}
+
+
+def below(root: str, document: bytes) -> bytes:
+    """Return an OpenAPI document as it is where the application is mounted at `root`."""
+    if not root:
+        return document
+    told: dict[str, object] = json.decode(document)
+    return json.encode({**told, "servers": [{"url": quote(root)}]}, order="sorted")
 
 
 def answering(make: Callable[[], Answer]) -> Handle:

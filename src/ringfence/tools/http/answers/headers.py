@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# Said by whoever sends the answer, who knows how it travels.
+_NOT_AUTHORS = frozenset({"connection", "content-length", "date", "transfer-encoding"})
 _NOT_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f/\\"%]|[^\x00-\x7f]')
 
 
@@ -24,6 +26,8 @@ def header(name: str, value: str) -> tuple[bytes, bytes]:
     """
     if not is_token(name):
         raise ValueError(f"{name!r:.80} is no name of a header.")
+    if name.lower() in _NOT_AUTHORS:
+        raise ValueError(f"header {name!r} is said by the server itself. Leave it out.")
     if not _VALUE.fullmatch(value):
         raise ValueError(f"header {name!r}: expected Latin-1 text on one line, got {value!r:.80}.")
     return name.lower().encode(), value.encode("latin-1")

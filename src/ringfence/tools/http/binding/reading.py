@@ -101,9 +101,10 @@ class Incoming:
 
     async def content(self) -> bytes:
         """Read the whole body. Raises Refused (413), Disconnected."""
+        headers = self._scope["headers"]
+        refuse_long(headers, self._max_body_bytes)  # before the client is told to go on
         message = await self._receive()
         start = message.get("body", b"")
-        headers = self._scope["headers"]
         return await read_rest(start, message, self._receive, headers, self._max_body_bytes)
 
     async def json(self) -> bytes:
