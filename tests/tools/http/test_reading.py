@@ -1,10 +1,11 @@
 """How headers, cookies and raw bodies become arguments, and how those that do not fit are told."""
 
 import asyncio
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Literal
-from urllib.parse import urlencode
+from urllib.parse import unquote_to_bytes, urlencode
 
 import pytest
 from hypothesis import given
@@ -363,6 +364,32 @@ def test_no_query_is_worse_than_refused(raw: bytes) -> None:
     """Whatever stands after the question mark."""
     with suppress(Refused):
         query.parse(raw, 10)
+
+
+@given(
+    st.binary() | st.lists(st.sampled_from([b"%", b"%4", b"%e9", b"%C3%a9", b"x"])).map(b"".join)
+)
+def test_escapes_are_read_as_urllib_reads_them(raw: bytes) -> None:
+    """And what only looks like one stands for itself."""
+    raw = raw.replace(b"&", b"")
+    try:
+        expected = unquote_to_bytes(raw.replace(b"+", b" ")).decode()
+    except UnicodeDecodeError:
+        with pytest.raises(Refused):
+            query.parse(b"a=" + raw, 1)
+    else:
+        assert query.parse(b"a=" + raw, 1) == {"a": [expected]}
+
+
+def test_what_is_no_escape_takes_no_memory() -> None:
+    """Beside a few copies of the text."""
+    raw = b"a=" + b"%" * 100_000
+    tracemalloc.start()
+    try:
+        assert query.parse(raw, 1) == {"a": ["%" * 100_000]}
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(raw)
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.dictionaries(st.text(min_size=1), st.lists(st.text(), min_size=1), max_size=9))

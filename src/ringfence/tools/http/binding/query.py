@@ -4,11 +4,17 @@
 checked before it comes here, the number of parameters here.
 """
 
-from urllib.parse import unquote_to_bytes
+import re
+from string import hexdigits
 
 from ringfence.tools.http.problem import Refused
 
 Query = dict[str, list[str]]
+# urllib's reading of 1 MB of `%` takes 180 MB: what is no escape costs nothing here.
+_ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
+_BYTES = {
+    f"{high}{low}".encode(): bytes.fromhex(high + low) for high in hexdigits for low in hexdigits
+}
 
 
 def parse(raw: bytes, limit: int, what: str = "query") -> Query:
@@ -39,5 +45,9 @@ def parse(raw: bytes, limit: int, what: str = "query") -> Query:
 
 def _text(raw: bytes) -> str:
     if b"+" in raw or b"%" in raw:
-        return unquote_to_bytes(raw.replace(b"+", b" ")).decode()
+        return _ESCAPE.sub(_unescaped, raw.replace(b"+", b" ")).decode()
     return raw.decode()
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    return _BYTES[escape[1]]
