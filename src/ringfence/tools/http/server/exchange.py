@@ -222,7 +222,7 @@ class Exchange:
             return self._announce(value)
         if name == b"transfer-encoding":
             return b""  # how an answer travels is decided here
-        elif name == b"connection":
+        if name == b"connection":
             self.keep_alive = self.keep_alive and b"close" not in value.lower()
             if value.lower() != b"upgrade":  # whether it is closed is said once, and from here
                 return b""
