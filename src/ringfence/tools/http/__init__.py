@@ -24,7 +24,7 @@ SPEC = ToolSpec(
     package="ringfence.tools.http",
     default_driver="uvicorn",
     check=check,
-    contained=frozenset(f"RF3{n:02}" for n in (1, *range(3, 15))),
+    contained=frozenset(f"RF3{n:02}" for n in (1, *range(3, 17))),
 )
 
 __all__ = [

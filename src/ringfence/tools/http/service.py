@@ -10,7 +10,8 @@ reports all that it finds.
     RF305 more than one body                    RF312 service that only HTTP could call
     RF306 body where the method has none        RF313 WebSocket without @websocket, or the reverse
     RF307 parameter type that HTTP does not     RF314 example in a docstring that would be refused
-          carry
+          carry                                 RF315 default that is not of its type
+                                                RF316 metadata that nothing reads
 """
 
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from ringfence.kernel.ports import Declared, Facts
 from ringfence.tools.http import system
 from ringfence.tools.http.binding.kinds import Kind, answer_of, arms_of, kind_of, unserialisable
 from ringfence.tools.http.binding.plan import plan
+from ringfence.tools.http.binding.unread import misfits
 from ringfence.tools.http.contract import Route
 from ringfence.tools.http.description import docs, docstrings, examples
 from ringfence.tools.http.path import Pattern, parse
@@ -62,7 +64,7 @@ def _path(declared: Declared, route: Route, pattern: Pattern) -> Iterator[Findin
         message = f"{route.label} is a path that Ringfence answers itself"
         yield _finding(declared, "RF308", message, "choose another path")
     bound = plan(route.method, pattern.names, declared.signature)
-    for misfit in bound.misfits:
+    for misfit in (*bound.misfits, *misfits(declared.signature.parameters)):
         yield _finding(declared, misfit.rule, f"{route.label}: {misfit.message}", misfit.fix)
     for message in examples.misfits(bound.arguments, docstrings.read(declared.signature.doc)):
         fix = "give what a client would send, as JSON"

@@ -165,7 +165,7 @@ class _Binding:
             several = "" if mark.place == "cookie" else " or a list of them"
             self.miss(
                 "RF311",
-                f"{mark.place} {parameter.name!r} is {_shown(parameter.annotation)};"
+                f"{mark.place} {parameter.name!r} is {shown(parameter.annotation)};"
                 f" expected a scalar{several}",
                 "use str, int, float, bool, UUID, datetime, date, Decimal, an Enum or a Literal",
             )
@@ -224,7 +224,7 @@ class _Binding:
             return True
         self.miss(
             "RF306",
-            f"parameter {parameter.name!r} is {_shown(parameter.annotation)}, and {self.method}"
+            f"parameter {parameter.name!r} is {shown(parameter.annotation)}, and {self.method}"
             " has no body",
             "use POST, PUT or PATCH",
         )
@@ -251,7 +251,7 @@ class _Binding:
     def _unsupported(self, name: str, hint: object) -> None:
         self.miss(
             "RF307",
-            f"parameter {name!r} has a type that HTTP does not carry: {_shown(hint)}",
+            f"parameter {name!r} has a type that HTTP does not carry: {shown(hint)}",
             "use a scalar, a list of scalars, a Struct, a dataclass or a TypedDict",
         )
 
@@ -266,7 +266,7 @@ class _Binding:
         if kind is not Kind.SCALAR:
             self.miss(
                 "RF304",
-                f"path parameter {parameter.name!r} is {_shown(parameter.annotation)};"
+                f"path parameter {parameter.name!r} is {shown(parameter.annotation)};"
                 " expected one value",
                 "use str, int, float, bool, UUID, datetime, date, Decimal, an Enum or a Literal",
             )
@@ -284,7 +284,7 @@ class _Binding:
         if kind is Kind.DOCUMENT:
             self.miss(
                 "RF306",
-                f"parameter {parameter.name!r} is {_shown(parameter.annotation)}, and {self.method}"
+                f"parameter {parameter.name!r} is {shown(parameter.annotation)}, and {self.method}"
                 " has no body",
                 "take one Struct, which is read from the query, or use POST, PUT or PATCH",
             )
@@ -301,7 +301,8 @@ class _Binding:
         return FromWholeQuery(parameter, fields)
 
 
-def _shown(hint: object) -> str:
+def shown(hint: object) -> str:
+    """Return a type hint as it reads, without what annotates it."""
     if get_origin(hint) is Annotated:
-        return _shown(get_args(hint)[0])
+        return shown(get_args(hint)[0])
     return hint.__qualname__ if isinstance(hint, type) else str(hint).replace("typing.", "")
