@@ -48,7 +48,7 @@ def _misfits(
         for told in get_args(part)[1:] if get_origin(part) is Annotated else ():
             if _is_foreign(told) and type(told).__name__ not in _INERT:
                 said = f"{subject} is annotated with {_named(told)}, which nothing reads"
-                yield Misfit("RF316", said, _fix(name, part, told))
+                yield Misfit("RF316", said, _fix("", part, told))
         yield from _fields(part, seen)
 
 
@@ -158,8 +158,9 @@ def _fix(name: str, hint: object, told: object, default: str = "", arm: str = ""
             "nothing is injected so: declare a tool or a service as a field of the plugin,"
             " take a request value as a parameter, and call what checks"
         )
+    begin = f"{name}: " if name else ""
     if kind == "File":
-        return f"write `{name}: UploadFile`"
+        return f"write `{begin}UploadFile`"
     mark = mark_of(hint)
     if mark is None and kind in _MARKED:
         alias: object = getattr(told, "alias", None)
@@ -170,7 +171,7 @@ def _fix(name: str, hint: object, told: object, default: str = "", arm: str = ""
             "take it out; write what constrains a value as msgspec's `Meta`, or check it yourself"
         )
     written = _written(shown(hint) + arm, mark, metas)
-    return f"write `{name}: {written}{default}`{', with `Meta` of msgspec' if metas else ''}"
+    return f"write `{begin}{written}{default}`{', with `Meta` of msgspec' if metas else ''}"
 
 
 def _metas(told: object) -> str:
