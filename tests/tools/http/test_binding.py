@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from uuid import UUID
 
 import pytest
-from msgspec import Meta, Struct, json
+from msgspec import Meta, Struct, convert, json
 
 from ringfence.testing.http import HttpClient, HttpResponse
 from ringfence.tools.http.conformance import endpoint
@@ -333,6 +333,49 @@ async def test_a_list_of_structs_is_a_body(serve: Serve) -> None:
     assert (await client.post("/", json=[{"sku": "a"}, {"sku": "b"}])).json() == 2
     found = faults(await client.post("/", json=[{"sku": "a"}, {"quantity": 0}]))
     assert set(found) == {"$[1].sku", "$[1].quantity"}
+
+
+LINES: list[tuple[object, object, str]] = [
+    (list[Line], [{"sku": "a"}, {"sku": "b"}], "$[1]"),
+    (list[Frozen], [{"sku": "a"}, {"sku": "b"}], "$[1]"),
+    (list[Line] | None, [{"sku": "a"}, {"sku": "b"}], "$[1]"),
+    (list[Line | None], [None, {"sku": "b"}], "$[1]"),
+    (Annotated[list[Line], Meta(min_length=2)], [{"sku": "a"}, {"sku": "b"}], "$[1]"),
+    (dict[str, Line], {"one": {"sku": "a"}, "two": {"sku": "b"}}, "$.two"),
+]
+
+
+@pytest.mark.parametrize("hint, sent, last", LINES)
+async def test_the_items_of_a_body_have_their_declared_class_and_no_unknown_fields(
+    serve: Serve, hint: object, sent: Any, last: str
+) -> None:
+    """Where they are its top level."""
+    seen: list[object] = []
+
+    async def take(body) -> None:  # type: ignore[no-untyped-def]
+        seen.append(body)
+
+    take.__annotations__["body"] = hint
+    client = serve(endpoint("POST", "/", take))
+    assert (await client.post("/", json=sent)).status == 204
+    assert seen == [convert(sent, hint)]
+    sent[1 if isinstance(sent, list) else "two"]["skuu"] = "c"
+    found = faults(await client.post("/", json=sent))
+    assert found == {f"{last}.skuu": "unknown field; did you mean 'sku'?"}
+
+
+async def test_items_may_be_of_tagged_structs(serve: Serve) -> None:
+    """Each is closed; null is none of them, and no list at all where that may be."""
+
+    async def pay(payments: list[Card | Cash] | None) -> list[str]:
+        return [type(payment).__name__ for payment in payments or ()]
+
+    client = serve(endpoint("POST", "/", pay))
+    cash, card = {"type": "cash", "amount": 1}, {"type": "card", "number": "1"}
+    assert (await client.post("/", json=[cash, card])).json() == ["Cash", "Card"]
+    headers = {"content-type": "application/json"}
+    assert (await client.post("/", content=b"null", headers=headers)).json() == []
+    assert (await client.post("/", json=[cash, {**card, "amount": 1}])).status == 422
 
 
 async def test_a_body_with_a_default_may_be_left_out(serve: Serve) -> None:

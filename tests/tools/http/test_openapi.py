@@ -260,6 +260,22 @@ def test_a_form_with_a_file_is_multipart() -> None:
     assert schema["required"] == ["photo"]
 
 
+async def several(orders: list[NewOrder]) -> None: ...
+
+
+async def mapped(orders: dict[str, NewOrder] | None) -> None: ...
+
+
+@pytest.mark.parametrize("function", [several, mapped])
+def test_the_items_of_a_body_have_no_fields_that_are_not_named(function: Operation) -> None:
+    """As they are read."""
+    content = one("POST", "/a", function)["requestBody"]["content"]
+    schema = content["application/json"]["schema"]
+    items = schema["anyOf"][0] if "anyOf" in schema else schema
+    item = items.get("items") or items["additionalProperties"]
+    assert item == {"$ref": "#/components/schemas/NewOrder", "unevaluatedProperties": False}
+
+
 @pytest.mark.parametrize("function", [raw, streamed])
 def test_a_raw_body_may_be_anything(function: Operation) -> None:
     """Its content type is the client's choice."""

@@ -2,13 +2,14 @@
 
 `reader` returns how content becomes a value. A Struct is decoded as a derived class that forbids
 unknown fields, then given back its declared class, which is one assignment and copies nothing; only
-the top level is strict, since what is below it keeps its declared class throughout.
+the top level is strict, a Struct or the items of a list or mapping, since what is below it keeps
+its declared class throughout.
 """
 
 import functools
 import operator
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import (
     Annotated,
@@ -76,6 +77,9 @@ def reader(hint: object) -> BodyReader:
         return BodyReader(_decoder(_strict(arms[0])), _strict(arms[0]), arms[0])
     if arms:
         return _union_reader(arms)
+    items = item_structs(hint)
+    if items:
+        return _items_reader(hint, items)
     carried = _carried_arm(hint)
     if carried is not None:
         return _carried_reader(hint, *carried)
@@ -132,6 +136,44 @@ def _union_reader(arms: list[type[Struct]]) -> BodyReader:
         return value
 
     return BodyReader(decode_declared, union)
+
+
+def item_structs(hint: object) -> list[type[Struct]]:
+    """Return the Structs that the items of a list or mapping have one of; none for other types."""
+    if get_origin(hint) is Annotated:
+        return item_structs(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        arms = [arm for arm in get_args(hint) if arm is not type(None)]
+        return item_structs(arms[0]) if len(arms) == 1 else []
+    return _struct_arms(get_args(hint)[-1]) if get_origin(hint) in (list, dict) else []
+
+
+def _items_reader(hint: object, items: list[type[Struct]]) -> BodyReader:
+    declared = {_strict(item): item for item in items}
+    whole = _replaced(hint, {item: strict for strict, item in declared.items()})
+    decode = _decoder(whole)
+
+    def decode_declared(content: bytes) -> object:
+        value: object = decode(content)
+        for item in value.values() if isinstance(value, dict) else value or ():  # type: ignore[attr-defined]
+            if item is not None:
+                item.__class__ = declared[type(item)]
+        return value
+
+    return BodyReader(decode_declared, whole)
+
+
+def _replaced(hint: object, classes: Mapping[type[Struct], type[Struct]]) -> object:
+    """Return a type hint that has other classes in the place of some."""
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        return classes[hint]
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return operator.getitem(Annotated, (_replaced(args[0], classes), *args[1:]))
+    arms = [_replaced(arm, classes) for arm in args]
+    if origin in (Union, types.UnionType):
+        return functools.reduce(operator.or_, arms)
+    return types.GenericAlias(origin, tuple(arms)) if isinstance(origin, type) else hint
 
 
 def _carried_arm(hint: object) -> tuple[type, Adapter] | None:

@@ -24,6 +24,7 @@ from ringfence.tools.http.binding.arguments import (
     FromRawBody,
     FromWholeQuery,
 )
+from ringfence.tools.http.binding.body import item_structs
 from ringfence.tools.http.binding.kinds import Kind
 from ringfence.tools.http.description.docstrings import Doc
 from ringfence.tools.http.description.schemas import Schema, Schemas, as_schema
@@ -42,6 +43,18 @@ def types_in(arguments: Sequence[Argument]) -> Iterator[object]:
     for argument in arguments:
         if isinstance(argument, _TYPED):
             yield argument.parameter.annotation
+
+
+def _close(schema: Schema, items: bool) -> None:
+    """Forbid fields that are not named, at the top alone: below it they are tolerated."""
+    if "$ref" in schema:
+        schema["unevaluatedProperties"] = False
+        return
+    for key in ("items", "additionalProperties", "anyOf") if items else ():
+        below = schema.get(key)
+        for part in below if isinstance(below, list) else [below]:
+            if isinstance(part, dict) and "discriminator" not in part:
+                _close(part, items)
 
 
 class Inputs:
@@ -88,9 +101,7 @@ class Inputs:
             match argument:
                 case FromBody(parameter=parameter):
                     schema = self._schemas.of(parameter.annotation)
-                    if "$ref" in schema:
-                        # Here alone; below the top they are tolerated.
-                        schema["unevaluatedProperties"] = False
+                    _close(schema, bool(item_structs(parameter.annotation)))
                     return self._whole(parameter, "application/json", self._exemplified(schema))
                 case FromRawBody(parameter=parameter) | FromBodyStream(parameter=parameter):
                     return self._whole(parameter, "*/*", {})
