@@ -229,6 +229,31 @@ async def test_a_body_of_many_faults_is_answered_with_few(serve: Serve, body: ob
     assert len(listed) == 1 or "and more" in listed[-1]["message"]
 
 
+@pytest.mark.parametrize(
+    "hint, sent, path",
+    [
+        (Line, {"sku": "a", "z" * 10_000: 1}, "$.zzz"),
+        (list[Line], [{"sku": "a", "z" * 10_000: 1}], "$[0].zzz"),
+        (Color, "z" * 5000, "query.x"),
+    ],
+)
+async def test_what_is_echoed_is_cut(serve: Serve, hint: type, sent: object, path: str) -> None:
+    """A fault says enough to find it, however long a name or a value is."""
+
+    async def take(x) -> None:  # type: ignore[no-untyped-def]
+        """Never called."""
+
+    take.__annotations__["x"] = hint
+    if isinstance(sent, str):
+        answer = await serve(endpoint("GET", "/", take)).get("/", params={"x": sent})
+    else:
+        answer = await serve(endpoint("POST", "/", take)).post("/", json=sent)
+    ((place, message),) = faults(answer).items()
+    assert place.startswith(path)
+    assert max(len(place), len(message)) <= 200
+    assert place.endswith("z…") or message.endswith("z…"), (place, message)
+
+
 async def test_a_fault_far_down_a_body_is_found_in_its_place(serve: Serve) -> None:
     """Before and after it are thousands that fit."""
 

@@ -21,6 +21,7 @@ from ringfence.tools.http.problem import Refused
 
 # What a request is rejected for; anything else that reading it raises is a bug.
 UNREADABLE = (MsgspecError, UnicodeDecodeError, RecursionError)
+_MOST_LETTERS = 200  # of what a fault says, and of where
 _NO_TEXT = "expected text, got a file"
 
 
@@ -301,7 +302,13 @@ def refusal(arguments: Sequence[Argument], parts: Parts, error: BaseException) -
     found = found or [Fault("$", str(error))]
     if len(found) > MOST_FAULTS:
         found[MOST_FAULTS:] = [Fault("$", f"and more; the first {MOST_FAULTS} faults are listed")]
-    return Refused(422, "invalid", "the request does not fit", errors=found)
+    shown = [Fault(_shortened(fault.path), _shortened(fault.message)) for fault in found]
+    return Refused(422, "invalid", "the request does not fit", errors=shown)
+
+
+def _shortened(text: str) -> str:
+    """A name or a value that is echoed is as long as whoever sent it decides."""
+    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 1] + "…"
 
 
 def _names(files: Mapping[str, object]) -> Query:
