@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from ringfence.tools.http import Form, UploadFile, form
-from ringfence.tools.http.binding.forms import TEXT_BYTES
+from ringfence.tools.http.binding.forms import SPOOL_BYTES, TEXT_BYTES
 from ringfence.tools.http.problem import Refused
 from tests.tools.http.arriving import (
     BOUNDARY,
@@ -185,6 +185,10 @@ async def test_an_empty_body_is_an_empty_form() -> None:
         ({"content-type": "multipart/form-data"}, END),
         ({"content-type": f"multipart/form-data; boundary={'x' * 300}"}, END),
         (MULTIPART, part("a", b"")[:-20] + b"x" * 9000),
+        (MULTIPART, part("title", b"\xff") + END),
+        (MULTIPART, part("title", b"t").replace(b"title", b"titl\xe9") + END),
+        (MULTIPART, part("p", b"p", "cat.png").replace(b"cat", b"c\xe9") + END),
+        (MULTIPART, part("p", b"p" * SPOOL_BYTES * 2, "p") + part("title", b"\xff") + END),
         (URLENCODED, b"title=%ff"),
         (URLENCODED, b"title=\xff"),
     ],
@@ -196,6 +200,15 @@ async def test_a_malformed_form_is_refused(headers: dict[str, str], body: bytes)
             pass
     answer = caught.value.answer()
     assert (answer.status, b"malformed_form" in answer.body) == (400, True)
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1", "zlib", "nonsense", '"; x='])
+async def test_a_form_is_utf_8_whatever_it_says(charset: str) -> None:
+    """As one that is urlencoded."""
+    headers = {"content-type": f"{MULTIPART['content-type']}; charset={charset}"}
+    body = part("title", "é".encode()) + part("file-name", "ÿ€".encode()) + END
+    async with arrived(by_field, Sent(headers=headers, pieces=[body])) as args:
+        assert args == ("é", "ÿ€")
 
 
 @pytest.mark.parametrize(

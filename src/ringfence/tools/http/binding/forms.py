@@ -18,11 +18,14 @@ from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.wire import Headers
 
 if TYPE_CHECKING:
+    from starlette.datastructures import FormData
     from starlette.datastructures import UploadFile as Part
 
 TEXT_BYTES = 1 << 20  # as much as a JSON body may have by default
 SPOOL_BYTES = 1 << 16  # a hundred small files take a few megabytes
 _MULTIPART = b"multipart/form-data"
+# The last one counts. Else what is not of the charset that a form names is taken for Latin-1.
+_AS_BYTES = b"; charset=latin-1"
 _URLENCODED = b"application/x-www-form-urlencoded"
 Pieces = AsyncGenerator[bytes, None]
 
@@ -93,7 +96,7 @@ class _Multipart:
 
         self._complete = False
         self._parser = MultiPartParser(
-            FormHeaders(raw=[(b"content-type", _content_type(headers))]),
+            FormHeaders(raw=[(b"content-type", _content_type(headers) + _AS_BYTES)]),
             self._watched(pieces),
             max_files=limit,
             max_fields=limit,
@@ -113,15 +116,11 @@ class _Multipart:
             if "exceeded maximum size" in error.message:
                 raise too_long(TEXT_BYTES) from None
             raise Refused(400, "malformed_form", error.message) from None
-        form = Form()
-        for name, value in parsed.multi_items():
-            if isinstance(value, str):
-                form.texts.setdefault(name, []).append(value)
-            elif value.filename or value.size:  # else an input that was left empty
-                form.files.setdefault(name, []).append(_file(value))
-            else:
-                value.file.close()
-        return form
+        try:
+            return _read(parsed)
+        except UnicodeError:
+            await parsed.close()
+            raise Refused(400, "malformed_form", "the form is not UTF-8") from None
 
     def _end(self) -> None:
         self._complete = True
@@ -146,10 +145,26 @@ async def _with(first: bytes, pieces: Pieces) -> Pieces:
         yield piece
 
 
+def _read(parsed: "FormData") -> Form:
+    form = Form()
+    for name, value in parsed.multi_items():
+        if isinstance(value, str):
+            form.texts.setdefault(_utf_8(name), []).append(_utf_8(value))
+        elif value.filename or value.size:  # else an input that was left empty
+            form.files.setdefault(_utf_8(name), []).append(_file(value))
+        else:
+            value.file.close()
+    return form
+
+
 def _file(part: "Part") -> UploadFile:
     return UploadFile(
         part.file,
-        filename=part.filename or "",
+        filename=_utf_8(part.filename or ""),
         content_type=part.content_type or "",
         size_bytes=part.size or 0,
     )
+
+
+def _utf_8(text: str) -> str:
+    return text.encode("latin-1").decode()
