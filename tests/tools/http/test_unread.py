@@ -178,6 +178,8 @@ OPTIONAL = of("Cookie", "fastapi.params", default=None, alias=None)
         (int, UNSET, "UnsetType; expected int", "give a value of int"),
         (int, "1", "is str; expected int", "give a value of int"),
         (list[int], ["a"], "is list", "give a value of list[int]"),
+        (Model, {"count": 1}, "is dict; expected Model", "give a value of Model"),
+        (Model, None, "is None", "write `a0: Model | None = None`"),
     ],
 )
 def test_a_default_of_another_type_is_found(
@@ -189,6 +191,18 @@ def test_a_default_of_another_type_is_found(
     assert "parameter 'a0'" in finding.message
     assert said in finding.message
     assert fix in finding.fix
+
+
+class Moody(Struct):
+    name: str
+
+    def __post_init__(self) -> None:
+        raise KeyError(self.name)
+
+
+def test_a_class_that_checks_itself_ends_no_check() -> None:
+    """What it raises says nothing of the default."""
+    assert found(taking(Moody | None, {"name": "a"})) == []
 
 
 class Habit(Struct):

@@ -12,7 +12,7 @@ from typing import Annotated, Union, cast, get_args, get_origin, get_type_hints
 
 from msgspec import NODEFAULT, UNSET, UnsetType, ValidationError, convert, inspect
 
-from ringfence.kernel.ports import REQUIRED, Parameter, adapter_of, carry_in, describe
+from ringfence.kernel.ports import REQUIRED, Parameter, adapter_of, describe
 from ringfence.tools.http.binding.markers import Mark, mark_of
 from ringfence.tools.http.binding.plan import Misfit, shown
 
@@ -115,14 +115,21 @@ def _arms(hint: object) -> Iterator[object]:
 def _converts(value: object, hint: object) -> bool:
     try:
         bare = get_type_hints(SimpleNamespace(__annotations__={"it": hint}))["it"]
-        convert(value, cast("type[object]", bare), str_keys=True, dec_hook=carry_in)
+        convert(value, cast("type[object]", bare), str_keys=True, dec_hook=_instance)
     except ValidationError:
         origin = get_origin(hint)  # `Sequence[int]` is more than the lists that msgspec knows
         special = type(value) not in (list, tuple, set, frozenset, dict)
         return special and isinstance(origin, type) and isinstance(value, origin)
-    except _UNKNOWN:
+    except Exception:  # contained: a class that checks itself raises what it likes
         return True
     return True
+
+
+def _instance(cls: type, value: object) -> object:
+    """Read nothing: what a class makes of a value is not the default."""
+    if isinstance(value, cls):
+        return value
+    raise TypeError(f"expected {cls.__name__}")
 
 
 def _is_foreign(told: object) -> bool:
