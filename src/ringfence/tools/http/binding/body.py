@@ -149,13 +149,13 @@ def item_structs(hint: object) -> list[type[Struct]]:
 
 
 def _items_reader(hint: object, items: list[type[Struct]]) -> BodyReader:
-    declared = {_strict(item): item for item in items}
+    declared: dict[type, type[Struct]] = {_strict(item): item for item in items}
     whole = _replaced(hint, {item: strict for strict, item in declared.items()})
     decode = _decoder(whole)
 
     def decode_declared(content: bytes) -> object:
-        value: object = decode(content)
-        for item in value.values() if isinstance(value, dict) else value or ():  # type: ignore[attr-defined]
+        value = cast("list[object] | dict[str, object] | None", decode(content))
+        for item in value.values() if isinstance(value, dict) else value or ():
             if item is not None:
                 item.__class__ = declared[type(item)]
         return value
@@ -163,13 +163,13 @@ def _items_reader(hint: object, items: list[type[Struct]]) -> BodyReader:
     return BodyReader(decode_declared, whole)
 
 
-def _replaced(hint: object, classes: Mapping[type[Struct], type[Struct]]) -> object:
+def _replaced(hint: object, classes: Mapping[type[Struct], type]) -> object:
     """Return a type hint that has other classes in the place of some."""
     if isinstance(hint, type) and issubclass(hint, Struct):
         return classes[hint]
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return operator.getitem(Annotated, (_replaced(args[0], classes), *args[1:]))
+        return Annotated[(_replaced(args[0], classes), *args[1:])]
     arms = [_replaced(arm, classes) for arm in args]
     if origin in (Union, types.UnionType):
         return functools.reduce(operator.or_, arms)
