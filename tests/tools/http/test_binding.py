@@ -59,6 +59,11 @@ class Cash(Struct, tag="cash"):
     amount: int
 
 
+class Tree(Struct):
+    value: int = 1
+    below: list["Tree"] = []
+
+
 @dataclass
 class Plain:
     sku: str
@@ -334,6 +339,20 @@ async def test_unknown_fields_are_tolerated_below_the_top(serve: Serve) -> None:
         "$.unitPrice",
         "$.unit_price",
     ]
+
+
+async def test_a_fault_deeper_than_can_be_explained_is_a_fault(serve: Serve) -> None:
+    """Of a Struct that holds itself; it is the request that is wrong."""
+
+    async def take(tree: Tree) -> None:
+        """Never called."""
+
+    content = b'{"below":[' * 300 + b'{"value":"x"}' + b"]}" * 300
+    headers = {"content-type": "application/json"}
+    client = serve(endpoint("POST", "/", take))
+    found = faults(await client.post("/", content=content, headers=headers))
+    assert list(found) == ["$"]
+    assert found["$"].startswith("Expected `int`, got `str`")
 
 
 async def test_a_union_of_tagged_structs_is_a_body(serve: Serve) -> None:

@@ -298,7 +298,10 @@ def refusal(arguments: Sequence[Argument], parts: Parts, error: BaseException) -
     """Return the answer to a request that `error` kept from being read: every fault of it."""
     found: list[Fault] = []
     for argument in arguments:
-        found += argument.faults(parts)
+        try:
+            found += argument.faults(parts)
+        except RecursionError:  # it can be read deeper than it can be explained
+            found.append(Fault("$", str(error)))
     found = found or [Fault("$", str(error))]
     if len(found) > MOST_FAULTS:
         found[MOST_FAULTS:] = [Fault("$", f"and more; the first {MOST_FAULTS} faults are listed")]
