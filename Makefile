@@ -79,6 +79,6 @@ $(PEER)/.ready: bench/peers.txt $(VENV)/.ready
 	@echo "$(PEER): what is compared with"
 	@$(BIN)/python -m venv --clear $(PEER)
 	@$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable \
-		| grep -E '^(uvicorn|httptools|uvloop|msgspec)==' >$(PEER)/constraints.txt
+		| grep -E '^(uvicorn|httptools|uvloop|msgspec|wsproto)==' >$(PEER)/constraints.txt
 	@$(PEER)/bin/python $(PIP) -c $(PEER)/constraints.txt -r bench/peers.txt
 	@touch $@

@@ -119,10 +119,14 @@ class App:
     def dispatch(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Return the coroutine that serves one request or WebSocket."""
         raw_path, method = scope.get("raw_path", b""), scope.get("method", _NO_METHOD)
-        if len(raw_path) + len(scope["query_string"]) <= self._max_target_bytes:
+        short = len(raw_path) + len(scope["query_string"]) <= self._max_target_bytes
+        if short and not scope.get("root_path"):
             target = self._table.static.get(method, _NOWHERE).get(raw_path)
-            if target is not None and not scope.get("root_path"):
+            if target is not None:
                 return target.handle(scope, receive, send, ())
+            straight = self._table.straight(method, raw_path)
+            if straight is not None:
+                return straight[0].handle(scope, receive, send, straight[1])
         try:
             found = self._find(scope, method)
         except Refused as refused:

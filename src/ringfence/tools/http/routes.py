@@ -77,15 +77,18 @@ class Table(Generic[T]):
             Refused: 400, the path is not UTF-8 under its percent-encoding.
         """
         segments = _segments(raw_path)
-        if segments is None:
-            return None
-        return self._straight(method, segments) or self._every(method, segments)
+        return None if segments is None else self._every(method, segments)
 
-    def _straight(self, method: str, segments: list[str]) -> Match[T] | None:
-        """Go down once, texts before parameters: the answer, unless one would have to turn back."""
+    def straight(self, method: str, raw_path: bytes) -> tuple[T, tuple[str, ...]] | None:
+        """Look up what nearly every request is: nothing to decode, and no way to turn back from.
+
+        Go down once, texts before parameters. None says that `find` is to be asked.
+        """
+        if b"%" in raw_path or b"/." in raw_path or b"\\" in raw_path or not raw_path.isascii():
+            return None
         node = self._root
         captures: list[str] = []
-        for segment in segments:
+        for segment in raw_path.decode().split("/")[1:]:
             text = node.texts.get(segment)
             if text is not None:
                 node = text
@@ -95,7 +98,7 @@ class Table(Generic[T]):
             else:
                 return None
         target = node.targets.get(method)
-        return None if target is None else Match(target, tuple(captures))
+        return None if target is None else (target, tuple(captures))
 
     def _every(self, method: str, segments: list[str]) -> Match[T] | Wrong | None:
         """Try every way down, texts before parameters."""

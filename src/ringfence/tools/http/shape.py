@@ -25,7 +25,7 @@ from typing import cast
 
 from msgspec import Struct
 
-from ringfence.kernel.ports import Endpoint
+from ringfence.kernel.ports import Endpoint, Parameter
 from ringfence.tools.http.answers.encoding import encoder
 from ringfence.tools.http.answers.narrowing import narrowing
 from ringfence.tools.http.binding.arguments import (
@@ -189,7 +189,9 @@ class Shapes:
             parts[f"take{n}"] = argument.take
             source = _Source("query")
             match argument:
-                case FromPath():
+                case FromPath(parameter=Parameter(annotation=hint)):
+                    if hint is int:
+                        parts[f"take{n}"] = _taking_int(argument.take)
                     source = _Source("text" if argument.is_text else "path", argument.index)
                 case FromBody() if argument.is_struct:
                     source = _Source("struct")
@@ -228,6 +230,16 @@ class Shapes:
         exec(compile(text, "<ringfence http route>", "exec"), namespace)  # noqa: S102 - own text
         factory = cast("Callable[..., Handle]", namespace["factory"])
         return lambda parts: factory(**parts)
+
+
+def _taking_int(take: Callable[[str], object]) -> Callable[[str], object]:
+    """Read what most integers in paths are without asking msgspec, which decides on all others."""
+
+    def read(text: str) -> object:
+        plain = len(text) < 16 and text.isascii() and text.isdigit() and text[0] != "0"
+        return int(text) if plain else take(text)
+
+    return read
 
 
 def _empty(status: int) -> dict[str, object]:

@@ -5,6 +5,7 @@ since wsproto is needed for nothing else. Invariant: a message is bounded, nothi
 and a client that neither reads nor answers a ping is cut off.
 """
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
@@ -105,8 +106,9 @@ class Socket(WSProtocol):
         await super().run_asgi()
 
     async def _serve(self, *request: object) -> None:
+        app = cast("Callable[..., Awaitable[None]]", self.config.loaded_app)
         try:
-            await self.config.loaded_app(*request)
+            await app(*request)
         finally:
             if self._stopping and not self.disconnected:
                 with suppress(LocalProtocolError):  # the client has closed it meanwhile
