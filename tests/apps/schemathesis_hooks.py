@@ -13,19 +13,8 @@ from schemathesis import Case, GenerationMode, HookContext
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, object]) -> None:
     """Let requests that are meant to be right be right."""
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
-        body: Any = _told_apart(_whole(case.body))
+        body: Any = _told_apart(case.body)
         case.body = body
-
-
-def _whole(value: object) -> object:
-    """Write whole numbers as integers: `2.0`, an integer to JSON Schema, is none to the shop."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_whole(part) for part in value]
-    if isinstance(value, dict):
-        return {key: _whole(part) for key, part in value.items()}
-    return value
 
 
 def _told_apart(body: object) -> object:

@@ -127,7 +127,9 @@ async def test_a_client_that_does_not_read_is_cut_off(caplog: pytest.LogCaptureF
     assert caplog.messages == ["http: write_timeout: 127.0.0.1 was cut off"]
 
 
-async def test_a_client_that_reads_slowly_gets_its_answer() -> None:
+async def test_a_client_that_reads_slowly_gets_its_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """As long as anything goes, nothing is cut off."""
 
     async def big() -> str:
@@ -140,6 +142,7 @@ async def test_a_client_that_reads_slowly_gets_its_answer() -> None:
         while left:
             left -= len(await asyncio.wait_for(reader.readexactly(min(left, 500_000)), PATIENCE_S))
             await wire.clock.elapse(5)
+    assert caplog.messages == []
 
 
 async def test_an_idle_connection_is_closed_after_its_time() -> None:
@@ -154,7 +157,7 @@ async def test_an_idle_connection_is_closed_after_its_time() -> None:
         assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
 
 
-async def test_an_operation_takes_as_long_as_it_takes() -> None:
+async def test_an_operation_takes_as_long_as_it_takes(caplog: pytest.LogCaptureFixture) -> None:
     """No deadline of the connection is one of the answer."""
     entered, released = asyncio.Event(), asyncio.Event()
 
@@ -169,4 +172,6 @@ async def test_an_operation_takes_as_long_as_it_takes() -> None:
         await wire.clock.elapse(1000)
         await wire.ask_bystander()
         released.set()
-        await asyncio.wait_for(reader.readuntil(b'"done"'), PATIENCE_S)
+        answered = await asyncio.wait_for(reader.readuntil(b'"done"'), PATIENCE_S)
+    assert answered.startswith(b"HTTP/1.1 200 ")
+    assert caplog.messages == []

@@ -19,6 +19,7 @@ from ringfence.kernel.context import Hold as Hold
 from ringfence.kernel.context import Inbound as Inbound
 from ringfence.kernel.context import Principal as Principal
 from ringfence.kernel.context import current as current
+from ringfence.kernel.payload import MOST_FAULTS as MOST_FAULTS
 from ringfence.kernel.payload import Adapter as Adapter
 from ringfence.kernel.payload import adapter_of as adapter_of
 from ringfence.kernel.payload import carry_in as carry_in

@@ -14,7 +14,7 @@ What is generated for `@post("/orders")` with one Struct reads
                 a0 = take0(content)
                 a0.__class__ = class0
             except UNREADABLE as error:
-                raise refused(captures, {}, content, error) from None
+                a0, = reread(captures, query, content, error)
             result = await open_((a0,), None, None, scope.get("inbound"))
             ...
 """
@@ -36,7 +36,7 @@ from ringfence.tools.http.binding.arguments import (
     FromWholeQuery,
     HotArgument,
     Parts,
-    refusal,
+    reread,
 )
 from ringfence.tools.http.binding.body import (
     expect_json,
@@ -47,7 +47,7 @@ from ringfence.tools.http.binding.body import (
 from ringfence.tools.http.binding.plan import Plan
 from ringfence.tools.http.binding.query import Query, parse
 from ringfence.tools.http.limits import Limits
-from ringfence.tools.http.problem import Refused, explained, stopping
+from ringfence.tools.http.problem import explained, stopping
 from ringfence.tools.http.wire import JSON_TYPE, Disconnected, Handle, Send
 
 _HEAD = """\
@@ -137,14 +137,14 @@ def source_of(shape: Shape) -> str:
         text += _QUERY
     if kinds & {"body", "struct"}:
         text += _BODY
+    arguments = "".join(f"a{n}, " for n in range(len(shape.sources)))
     if shape.sources:
         text += "        try:\n"
         for n, source in enumerate(shape.sources):
             for line in _ARGUMENT[source.kind]:
                 text += f"            {line.format(n=n, index=source.index)}\n"
         text += "        except UNREADABLE as error:\n"
-        text += "            raise refused(captures, query, content, error) from None\n"
-    arguments = "".join(f"a{n}, " for n in range(len(shape.sources)))
+        text += f"            {arguments}= reread(captures, query, content, error)\n"
     return text + _TAIL.format(arguments=arguments, narrow=_NARROW[shape.narrow])
 
 
@@ -173,7 +173,7 @@ class Shapes:
             "open_": endpoint.open,
             "status": status,
             "empty": _empty(status),
-            "refused": _refusing(plan),
+            "reread": _rereading(plan),
             "fail": _failing(endpoint),
             "max_body_bytes": max_body_bytes,
         }
@@ -250,15 +250,15 @@ def _empty(status: int) -> dict[str, object]:
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 
-def _refusing(
+def _rereading(
     plan: Plan,
-) -> Callable[[tuple[str, ...], Query, bytes, BaseException], Refused]:
-    def refused(
+) -> Callable[[tuple[str, ...], Query, bytes, BaseException], tuple[object, ...]]:
+    def again(
         captures: tuple[str, ...], query: Query, content: bytes, error: BaseException
-    ) -> Refused:
-        return refusal(plan.arguments, Parts(captures, query, content), error)
+    ) -> tuple[object, ...]:
+        return reread(plan.arguments, Parts(captures, query, content), error)
 
-    return refused
+    return again
 
 
 def _failing(endpoint: Endpoint) -> Callable[[Exception, Send], Awaitable[None]]:

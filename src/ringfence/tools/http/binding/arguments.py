@@ -10,9 +10,8 @@ from msgspec import MsgspecError, Struct, ValidationError
 from msgspec import field as default
 
 from ringfence.errors import Fault
-from ringfence.kernel.ports import REQUIRED, Parameter
+from ringfence.kernel.ports import MOST_FAULTS, REQUIRED, Parameter
 from ringfence.tools.http.binding import body
-from ringfence.tools.http.binding.body import MOST_FAULTS
 from ringfence.tools.http.binding.forms import Form
 from ringfence.tools.http.binding.kinds import Kind, QueryField
 from ringfence.tools.http.binding.query import Query
@@ -292,6 +291,22 @@ Argument = (
 
 
 HotArgument = FromPath | FromQuery | FromWholeQuery | FromBody
+
+
+def reread(arguments: Sequence[Argument], parts: Parts, error: BaseException) -> tuple[object, ...]:
+    """Read once more what `error` kept from being read; `2.0` is an integer too.
+
+    Raises:
+        Refused: 400, 422: it cannot be read, with every fault of it.
+    """
+    whole = body.whole_numbers(parts.content, error)
+    if whole is not None:
+        parts.content = whole
+        try:
+            return tuple([argument.read(parts) for argument in arguments])
+        except UNREADABLE as again:
+            error = again
+    raise refusal(arguments, parts, error) from None
 
 
 def refusal(arguments: Sequence[Argument], parts: Parts, error: BaseException) -> Refused:

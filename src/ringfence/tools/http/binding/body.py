@@ -8,6 +8,7 @@ its declared class throughout.
 
 import functools
 import operator
+import re
 import types
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -34,11 +35,12 @@ from msgspec import (
 from msgspec.structs import fields as struct_fields
 
 from ringfence.errors import Fault
-from ringfence.kernel.ports import Adapter, adapter_of, carry_in, did_you_mean, faults
+from ringfence.kernel.ports import MOST_FAULTS, Adapter, adapter_of, carry_in, did_you_mean, faults
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.wire import Disconnected, Headers, Message, Receive
 
-MOST_FAULTS = 100  # that an answer lists
+# A string or a number of JSON that is well formed; each is read once, whatever is in it.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|(-?\d++)(\.\d++)?([eE][+-]?\d++)?')
 
 
 class BodyReader(Struct, frozen=True):
@@ -229,6 +231,25 @@ def _mirror(hint: object) -> type[Struct] | None:
 
 def _bare(hint: object) -> object:
     return get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
+
+
+def whole_numbers(content: bytes, error: BaseException) -> bytes | None:
+    """Return a body that `error` refused with its `2.0` written as `2`: one integer to JSON.
+
+    None where that is not what it was refused for, or it is no JSON.
+    """
+    if b".0" not in content or "got `float`" not in str(error):
+        return None
+    try:
+        json.decode(content)
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return _TOKEN.sub(_whole, content)
+
+
+def _whole(token: re.Match[bytes]) -> bytes:
+    digits, fraction, exponent = token.groups()
+    return digits if fraction and not exponent and not fraction.strip(b".0") else token[0]
 
 
 def explain(content: bytes, read: BodyReader) -> list[Fault]:

@@ -30,7 +30,7 @@ from ringfence.tools.http.binding.arguments import (
     FromRequest,
     FromWholeQuery,
     Parts,
-    refusal,
+    reread,
 )
 from ringfence.tools.http.binding.body import expect_json, read_rest, refuse_long, too_long
 from ringfence.tools.http.binding.forms import Form, Pieces
@@ -158,7 +158,7 @@ async def read(plan: Plan, incoming: Incoming) -> tuple[object, ...]:
     try:
         return tuple([argument.read(parts) for argument in plan.arguments])
     except UNREADABLE as error:
-        raise refusal(plan.arguments, parts, error) from None
+        return reread(plan.arguments, parts, error)
 
 
 async def _parts(plan: Plan, incoming: Incoming) -> Parts:
