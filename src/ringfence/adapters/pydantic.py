@@ -22,11 +22,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticSerializationError, core_schema, to_json
 
 from ringfence.errors import Fault
-from ringfence.kernel.ports import did_you_mean
+from ringfence.kernel.ports import MOST_FAULTS, did_you_mean
 
 Schema = Mapping[str, object]
 _REFERENCE = "#/$defs/"
-_MOST_FAULTS = 100  # that an answer lists
 _MOST_LINES = 1000  # of what pydantic finds, that are read; more faults than an answer lists
 _MOST_ITEMS = 100  # of each list, that are looked at where there are more lines
 _MOST_KEYS = 1000  # of each mapping, likewise; more than any model has fields
@@ -119,7 +118,7 @@ def faults(cls: type[BaseModel], value: object, strict: bool) -> list[Fault]:
     if part is not value:
         wrong = _validated(cls, part, strict)
         found = [] if isinstance(wrong, BaseModel) else _listed(cls, wrong, part, value)
-        if len(found) > _MOST_FAULTS:
+        if len(found) > MOST_FAULTS:
             return found
     wrong = _validated(cls, value, strict)
     if isinstance(wrong, BaseModel):

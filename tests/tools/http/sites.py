@@ -70,10 +70,11 @@ class Streaming(Site):
         delivery = Delivery(scope, receive, send, clock=self.clock, hang_ups=self.hang_ups)
         live = Counted(self)
 
-        async def work() -> object:
-            return self._function(scope)
+        async def work() -> None:
+            live.turn()
+            await delivery.deliver(live, self._function(scope))
 
-        await self._run(delivery.serve(live, work()), live)
+        await self._run(work(), live)
         self.started = delivery.started
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct, ValidationError, json
 
-from ringfence.tools.http import EventStream, Page, Reply
+from ringfence.tools.http import EventStream, File, Page, Reply, Stream
 from ringfence.tools.http.answers.narrowing import narrowing
 from ringfence.tools.http.doubles import endpoint
 from tests.tools.http.conftest import Serve
@@ -128,6 +128,19 @@ async def test_a_result_of_another_class_is_read_as_the_declared_one(serve: Serv
     assert (await client.get("/fits")).json() == {"name": "a"}
     answer = await client.get("/unfit")
     assert (answer.status, answer.json(dict)["code"]) == (500, "internal")
+
+
+@pytest.mark.parametrize("declared", [Stream, File, Stream | None, File | Stream])
+async def test_a_result_that_is_none_of_its_answers_is_a_bug(serve: Serve, declared: Any) -> None:
+    """Its annotation promised a stream or a file, and JSON is neither."""
+
+    async def wrong() -> Any:
+        return {"path": "HASH"}
+
+    wrong.__annotations__["return"] = declared
+    answer = await serve(endpoint("GET", "/", wrong)).get("/")
+    assert (answer.status, answer.json(dict)["code"]) == (500, "internal")
+    assert b"HASH" not in answer.body
 
 
 @pytest.mark.parametrize("declared", [int, str, list[int], dict[str, float], object, Any, bytes])

@@ -217,14 +217,6 @@ async def test_a_piece_that_is_no_bytes_is_a_bug() -> None:
     assert str(site.ended) == "Stream: a piece is int; expected bytes or str."
 
 
-async def test_a_handler_that_returns_something_else_is_a_bug() -> None:
-    """Its annotation promised a stream."""
-    site = Streaming(lambda _: 1)  # type: ignore[return-value, arg-type]
-    with pytest.raises(RuntimeError):
-        await site.client.get("/")
-    assert str(site.ended) == "the handler returned int; expected Stream or EventStream"
-
-
 def test_text_is_no_stream_of_its_letters() -> None:
     """A whole answer is refused as a source."""
     with pytest.raises(TypeError, match="its source is the whole answer"):

@@ -41,6 +41,7 @@ from ringfence.tools.http.wire import (
 )
 
 _LIVE = ("Stream", "EventStream")
+_WITHOUT_JSON = {"Stream", "File", ""}  # of what declares no type that is JSON
 
 
 class Exchange(Struct, frozen=True):
@@ -147,6 +148,8 @@ class Wide:
     def _encoding(self, result: object) -> Encode:
         """Return what encodes the JSON of a result, as it is declared."""
         declared = list(types_in(result))
+        if not declared and {answer_of(arm) for arm in arms_of(result)} <= _WITHOUT_JSON:
+            return _undeclared
         made = narrowing(Union[tuple(declared)]) if declared else None  # noqa: UP007 - at run time
         if made is None:
             return self._encode
@@ -164,6 +167,11 @@ class Wide:
             status=status,
             encode=encode,
         )
+
+
+def _undeclared(value: object) -> bytes:
+    kind = type(value).__name__
+    raise TypeError(f"the handler returned {kind}, which is not what it declares")
 
 
 class _Site(Struct, frozen=True):

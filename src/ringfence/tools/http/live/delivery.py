@@ -1,7 +1,7 @@
-"""Sending an answer piece by piece: `Delivery` runs the handler, then the source that it returned.
+"""Sending an answer piece by piece: `Delivery` sends from the source that a handler has returned.
 
     delivery = Delivery(scope, receive, send, clock=clock, hang_ups=hang_ups)
-    await endpoint.live(delivery.serve)(args)
+    await delivery.deliver(live, await work)
 
 Each step of the source is a turn of its own, in the task that runs the handler. Beside it, and
 ended with it, one task waits for the client to go away and one sends heartbeats. Invariant: the
@@ -52,7 +52,6 @@ class Delivery:
         clock: By which heartbeats are sent.
         hang_ups: Where an EventStream says how it is ended, once, by an application that stops.
         status: Of the answer.
-        headers: Of the answer, beside its own.
         encode: Writes the data of events.
     """
 
@@ -65,7 +64,6 @@ class Delivery:
         clock: Clock,
         hang_ups: HangUps,
         status: int = 200,
-        headers: Headers | None = None,
         encode: Encode = json.encode,
     ) -> None:
         self.started = False
@@ -76,34 +74,24 @@ class Delivery:
         self._clock = clock
         self._hang_ups = hang_ups
         self._status = status
-        self._headers = headers or []
         self._encode = encode
         self._sending = asyncio.Lock()  # the answer and its heartbeats, one at a time
         self._sent_at = 0.0
         self._hung_up = False
 
-    async def serve(self, live: Live, work: Coroutine[object, None, object]) -> None:
-        """Run a handler that returns a `Stream` or an `EventStream`, and send that.
+    async def deliver(self, live: Live, answer: Stream | EventStream[object]) -> None:
+        """Send what a handler has returned.
 
         Raises:
             ClientGone: The client went away.
             Stopping: The application stops; the answer is complete all the same.
-            Exception: What the handler or the source raised; where `started`, the answer is
-                incomplete, and whoever called must leave it so.
+            Exception: What the source raised; where `started`, the answer is incomplete, and
+                whoever called must leave it so.
         """
-        live.turn()
-        answer = await work
-        if not isinstance(answer, Stream | EventStream):
-            kind = type(answer).__name__
-            raise TypeError(f"the handler returned {kind}; expected Stream or EventStream")
-        await self.deliver(live, answer)
-
-    async def deliver(self, live: Live, answer: Stream | EventStream[object]) -> None:
-        """Send what a handler has returned; raises as `serve`."""
         source = _source(answer, live)
         complete = False
         try:
-            headers = [*start_headers(answer), *self._headers]
+            headers = start_headers(answer)
             live.rest()  # what runs beside is the connection's, and no part of a message
             if self._head:
                 await self._start(headers)
