@@ -556,7 +556,7 @@ async def test_stopping_ends_its_threads(tmp_path: Path) -> None:
             with pytest.raises(ToolUnavailable):
                 await tx.execute(INSERT, "c")
 
-    with pytest.raises(TransactionEnded):
+    with pytest.raises(ToolUnavailable):
         await place()
     with pytest.raises(ToolUnavailable):
         await endless

@@ -11,6 +11,7 @@ from ringfence.tools.db.contract import (
     ConstraintViolation,
     Database,
     ForeignKeyViolation,
+    HeldTooLong,
     InvalidParameter,
     NoRow,
     NotNullViolation,
@@ -23,6 +24,7 @@ from ringfence.tools.db.contract import (
     Transaction,
     TransactionEnded,
     UniqueViolation,
+    UnitOfWork,
     WrongTask,
 )
 from ringfence.tools.db.migrations import check
@@ -34,6 +36,7 @@ __all__ = [
     "ConstraintViolation",
     "Database",
     "ForeignKeyViolation",
+    "HeldTooLong",
     "InvalidParameter",
     "NoRow",
     "NotNullViolation",
@@ -46,6 +49,7 @@ __all__ = [
     "Transaction",
     "TransactionEnded",
     "UniqueViolation",
+    "UnitOfWork",
     "WrongTask",
 ]
 

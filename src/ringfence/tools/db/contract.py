@@ -7,10 +7,12 @@ another. Every driver keeps every guarantee written here, and `conformance.py` p
     ├ ConstraintViolation   409   the data refused; the four below say which rule did
     │ ├ UniqueViolation   ├ ForeignKeyViolation   ├ CheckViolation   └ NotNullViolation
     ├ InvalidParameter      422   a value that the database cannot hold
-    ├ QueryError · RowMismatch · NoRow · TransactionEnded · WrongTask   500   a mistake in a feature
+    ├ QueryError · RowMismatch · NoRow                  500   a mistake in a feature
+    ├ TransactionEnded · HeldTooLong · WrongTask        500   likewise
     └ ToolUnavailable       503   SerializationFailure · Busy · StorageFailure: try again
 """
 
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar, overload
 
@@ -18,6 +20,7 @@ from ringfence.errors import ToolError, ToolUnavailable
 from ringfence.kernel.ports import contract, operation
 
 T = TypeVar("T")
+R = TypeVar("R")
 Row = dict[str, object]
 
 
@@ -63,6 +66,10 @@ class NoRow(ToolError, code="db.no_row"):
 
 class TransactionEnded(ToolError, code="db.transaction_ended"):
     """The transaction is over, or one of its statements failed and only rollback is left."""
+
+
+class HeldTooLong(ToolError, code="db.held_too_long"):
+    """A transaction kept all others from writing for too long, and was rolled back."""
 
 
 class WrongTask(ToolError, code="db.wrong_task"):
@@ -188,6 +195,73 @@ class Queries(Protocol):
         """
         ...
 
+    @operation(spends="queries")
+    async def execute_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> int:
+        """Run a writing statement once for each row of parameters, and return the rows changed.
+
+        Args:
+            sql: One statement that writes; rows that it returns are dropped.
+            rows: The values of `$1`, `$2`, … of each run.
+
+        Raises:
+            QueryError: It only reads, or a row has too many values or too few; nothing was done.
+            ToolError: As for `execute`.
+
+        Guarantees:
+            All runs are one unit: those of `execute`. It spends one query of the budget, however
+            many rows there are.
+        """
+        ...
+
+
+class UnitOfWork(Protocol):
+    """What the function given to `run` works with: the methods of `Queries`, without `await`.
+
+    It may run on the event loop or on a thread of the database, so it does nothing but its
+    statements and what lies between them: it does not wait for anything, and is not to be used
+    once it has ended.
+    """
+
+    @overload
+    def fetch_all(self, sql: str, *params: object) -> list[Row]: ...
+
+    @overload
+    def fetch_all(self, sql: str, *params: object, into: type[T]) -> list[T]: ...
+
+    def fetch_all(
+        self, sql: str, *params: object, into: type[T] | None = None
+    ) -> list[Row] | list[T]:
+        """Return all rows; as `Queries.fetch_all`."""
+        ...
+
+    @overload
+    def fetch_one(self, sql: str, *params: object) -> Row | None: ...
+
+    @overload
+    def fetch_one(self, sql: str, *params: object, into: type[T]) -> T | None: ...
+
+    def fetch_one(self, sql: str, *params: object, into: type[T] | None = None) -> Row | T | None:
+        """Return the first row, or None; as `Queries.fetch_one`."""
+        ...
+
+    @overload
+    def fetch_value(self, sql: str, *params: object) -> object: ...
+
+    @overload
+    def fetch_value(self, sql: str, *params: object, into: type[T]) -> T: ...
+
+    def fetch_value(self, sql: str, *params: object, into: type[T] | None = None) -> object | T:
+        """Return the first column of the first row; as `Queries.fetch_value`."""
+        ...
+
+    def execute(self, sql: str, *params: object) -> int:
+        """Run a statement and return the number of rows that it changed."""
+        ...
+
+    def execute_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> int:
+        """Run a statement once for each row of parameters, and return the rows changed."""
+        ...
+
 
 class Transaction(Queries, Protocol):
     """A unit of work: what is done through it becomes visible to others together, or never.
@@ -207,12 +281,43 @@ class Database(Queries, Protocol):
     A plugin asks for it by a field `db: Database`.
     """
 
+    @operation(spends="queries")
+    async def run(self, work: Callable[[UnitOfWork], R]) -> R:
+        """Run a unit of work: a plain function of several statements, as one transaction.
+
+        It is the fastest way to read, decide and write: nothing is awaited between its statements,
+        and the database is held for no longer than they take.
+
+        Args:
+            work: A `def`, given a `UnitOfWork`. It runs once.
+
+        Returns:
+            What `work` returns.
+
+        Raises:
+            TransactionHeld: This context is inside a transaction.
+            HeldTooLong: It took longer than a transaction may; nothing of it was kept.
+            ToolError: Any other error of this module.
+            Exception: What `work` raises; nothing of it was kept.
+
+        Guarantees:
+            Those of `transaction`. It spends one query of the budget. Cancelled, a statement in
+            progress is ended and nothing is kept; but a function that computes is not stopped.
+        """
+        ...
+
     @operation(yields=Transaction)
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+    def transaction(
+        self, *, hold_s: float | None = None
+    ) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction: `async with self.db.transaction() as tx`.
 
         Opened again by the same plugin in the same task, inside another, it is a savepoint: its
         failure undoes its own part alone.
+
+        Args:
+            hold_s: Seconds that it may last, as it may keep others from writing; by default what
+                is configured, 0.25. Of a savepoint it is that of the transaction around it.
 
         Returns:
             A context manager that commits when the block ends, and rolls back when it raises.
@@ -222,11 +327,16 @@ class Database(Queries, Protocol):
                 database, or of the task that started this one.
             TransactionEnded: At the block's end, when a failed statement's error was swallowed.
             Busy: Another process holds the database's lock.
+            HeldTooLong: It lasted too long and was rolled back; at its next use, or at its end.
             StorageFailure: At the block's end: the commit failed, and nothing was kept.
+            SerializationFailure: At the block's end: what it shared a commit with made that fail.
 
         Guarantees:
             Transactions that write run one after another or as if they did (serializable), are
-            granted in the order of asking, and are durable when the block has ended. Cancelled,
+            granted in the order of asking, and are durable when the block has ended. Several may
+            share one commit; nobody outside sees anything of them before it, and none of them
+            ends before it, one that fails included: what it failed by may have been another's.
+            Cancelled,
             it is rolled back and the next one goes ahead; once the commit has begun, its outcome
             is awaited, and the cancellation carries a note that says `committed`.
         """

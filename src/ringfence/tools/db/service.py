@@ -7,27 +7,31 @@ no plugin can wait for itself. Called by drivers; relies on the kernel's proxy f
 """
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Protocol, TypeVar, overload
 
-from ringfence.errors import TransactionHeld
+from ringfence.errors import ToolError, TransactionHeld
 from ringfence.kernel.ports import Context, Grant, Hold, current
 from ringfence.tools.db.contract import (
     Database,
     InvalidParameter,
+    QueryError,
     Row,
     Transaction,
     TransactionEnded,
+    UnitOfWork,
     WrongTask,
 )
 from ringfence.tools.db.rows import Answer, Shapes
 from ringfence.tools.db.sql import Kind, Statement, Statements
+from ringfence.tools.db.work import Execute, Params, Work
 
 T = TypeVar("T")
 R = TypeVar("R")
-Params = tuple[object, ...]
 Shape = Callable[[Statement, Answer, T], R]
 
 COMMITTED = "committed: the cancellation came after COMMIT had begun, and COMMIT succeeded"
@@ -35,15 +39,31 @@ NOT_COMMITTED = "not committed: the cancellation came after COMMIT had begun, an
 
 
 class Session(Protocol):
-    """A driver's open transaction. After `commit` or `rollback`, whatever they raise, it is over
-    and the next one goes ahead."""
+    """A driver's open transaction. After `commit`, `rollback` or `undo`, whatever they raise, it is
+    over and the next one goes ahead."""
 
     @property
     def alive(self) -> bool:
         """Whether the backend still has the transaction; a full disk may have ended it."""
         ...
 
+    @property
+    def ended(self) -> Callable[[], ToolError] | None:
+        """What to raise for a transaction that the driver has ended: it lasted too long."""
+        ...
+
     async def run(self, statement: Statement, params: Params) -> Answer: ...
+
+    async def run_many(self, statement: Statement, rows: Sequence[Params]) -> int: ...
+
+    async def work(self, function: Callable[..., object], call: Callable[[Execute], R]) -> R:
+        """Run a unit of work where the driver sees fit.
+
+        Args:
+            function: What the author wrote: how long it takes is remembered by it.
+            call: It, to be given the way to execute a statement.
+        """
+        ...
 
     async def mark(self, name: str) -> None:
         """Set a savepoint."""
@@ -62,7 +82,13 @@ class Session(Protocol):
         COMMITTED or NOT_COMMITTED."""
         ...
 
-    async def rollback(self) -> None: ...
+    async def rollback(self) -> None:
+        """Undo it, and return when what it saw is certain: a failure that is told must be one."""
+        ...
+
+    def undo(self) -> None:
+        """Undo it and return: for whoever is cancelled and tells nothing."""
+        ...
 
 
 class Engine(Protocol):
@@ -72,8 +98,13 @@ class Engine(Protocol):
         """Run a reading statement against the last commit."""
         ...
 
-    async def begin(self) -> Session:
-        """Wait for the right to write, in order of asking, and open a transaction."""
+    async def begin(self, holder: str, hold_s: float | None) -> Session:
+        """Wait for the right to write, in order of asking, and open a transaction.
+
+        Args:
+            holder: The plugin that asks.
+            hold_s: How long it may last; None for what is configured.
+        """
         ...
 
 
@@ -145,28 +176,71 @@ class Handle:
     async def execute(self, sql: str, *params: object) -> int:
         return await self._run(sql, params, self.shapes.changed, None)
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        return Block(self)
+    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
+        statement, given = _many(self.statements, sql, rows)
+
+        async def run(session: Session) -> int:
+            return await session.run_many(statement, given)
+
+        return await self._alone(run, statement.shown, math.inf)
+
+    async def run(self, work: Callable[[UnitOfWork], R]) -> R:
+        if iscoroutinefunction(work):
+            raise QueryError(
+                "expected a plain function, got an `async def`.",
+                subject=f"{self.grant.instance}.run",
+                hint="Write it as `def`, or open a `transaction()`.",
+            )
+
+        def call(execute: Execute) -> R:
+            unit = Work(execute, self.grant.plugin, self.statements, self.shapes)
+            try:
+                return work(unit)
+            finally:
+                unit.end()
+
+        async def run(session: Session) -> R:
+            return await session.work(work, call)
+
+        return await self._alone(run, f"{self.grant.instance}.run", None)
+
+    def transaction(
+        self, *, hold_s: float | None = None
+    ) -> AbstractAsyncContextManager[Transaction]:
+        return Block(self, hold_s)
 
     async def _run(self, sql: str, params: Params, shape: Shape[T, R], into: T) -> R:
         statement = self.statements.of(sql)
         statement.expect(params)
         if statement.kind is Kind.READ:
             return shape(statement, await self.engine.read(statement, params), into)
+
+        async def run(session: Session) -> R:
+            return shape(statement, await session.run(statement, params), into)
+
+        return await self._alone(run, statement.shown, math.inf)
+
+    async def _alone(
+        self, run: Callable[[Session], Awaitable[R]], subject: str, hold_s: float | None
+    ) -> R:
+        """Run something in a transaction of its own."""
         context = current.get()
         held = _by_hand(self.units) if context is None else context.held
         if held is not None:
             raise TransactionHeld(
                 f"{self.grant.plugin} asked for a write of its own inside the transaction of "
                 f"{held.holder}; it would wait for itself.",
-                subject=statement.shown,
+                subject=subject,
                 hint="Run it through the transaction: `tx.execute(…)`.",
             )
-        session = await self.engine.begin()
+        session = await self.engine.begin(self.grant.plugin, hold_s)
         try:
-            result = shape(statement, await session.run(statement, params), into)
-        except BaseException:
+            result = await run(session)
+        except Exception:
             await session.rollback()
+            raise
+        except BaseException:
+            session.undo()
             raise
         await session.commit()
         return result
@@ -232,18 +306,27 @@ class Unit:
     async def execute(self, sql: str, *params: object) -> int:
         return await self._run(sql, params, self.handle.shapes.changed, None)
 
+    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
+        self.use()
+        statement, given = _many(self.handle.statements, sql, rows)
+        return await self._breaking(self.session.run_many(statement, given))
+
     async def _run(self, sql: str, params: Params, shape: Shape[T, R], into: T) -> R:
         self.use()
         statement = self.handle.statements.of(sql)
         statement.expect(params)
+        answer = await self._breaking(self.session.run(statement, params))
+        return shape(statement, answer, into)
+
+    async def _breaking(self, running: Awaitable[R]) -> R:
+        """Await a statement; after its failure only rollback is left."""
         try:
-            answer = await self.session.run(statement, params)
+            return await running
         except InvalidParameter:
             raise  # refused before it reached the backend
         except BaseException as error:
             self._break(f"{type(error).__name__}: {error}")
             raise
-        return shape(statement, answer, into)
 
     def use(self) -> None:
         """Raise unless the transaction may be used now, by this task."""
@@ -260,6 +343,8 @@ class Unit:
                 subject=f"transaction of {self.holder}",
                 hint="Use `tx` one statement after another; gather() has no place inside it.",
             )
+        if self.session.ended is not None:
+            raise self.session.ended()
         broken = self.root.innermost.broken or self.broken
         if broken:
             raise self.unusable(broken)
@@ -283,28 +368,34 @@ class Unit:
             # A savepoint contains the damage, unless the backend gave up the whole transaction.
             unit = None if self.session.alive else unit.outer
 
-    async def end(self, failed: bool) -> None:
+    async def end(self, error: BaseException | None) -> None:
         """Commit or roll back; over at once, before anything suspends."""
         if self.root.over:
             return  # an outer block was left before this one, and took it along
-        broken = self.broken
-        undo = failed or bool(broken)
+        session, broken = self.session, self.broken
+        undo = error is not None or bool(broken)
         self.over = "been rolled back" if undo else "ended"
         if self.outer is not None:
             self.root.innermost = self.outer
-            await (self.session.rewind(self.mark) if undo else self.session.keep(self.mark))
+            await (session.rewind(self.mark) if undo else session.keep(self.mark))
         else:
             self.handle.units.discard(self)
-            await (self.session.rollback() if undo else self.session.commit())
-        if broken and not failed:
-            raise self.unusable(broken)
+            if not undo:
+                await session.commit()
+            elif error is None or isinstance(error, Exception):
+                await session.rollback()
+            else:  # cancelled, or thrown away: nobody hears of it
+                session.undo()
+        if broken and error is None:
+            raise self.unusable(broken) if session.ended is None else session.ended()
 
 
 class Block:
     """`async with db.transaction()`: decides between transaction, savepoint and refusal."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, hold_s: float | None) -> None:
         self._handle = handle
+        self._hold_s = hold_s
         self._unit: Unit | None = None
         self._context: Context | None = None
 
@@ -314,7 +405,7 @@ class Block:
         context = self._context = current.get()
         outer = self._enclosing(context)
         if outer is None:
-            session = await self._handle.engine.begin()
+            session = await self._handle.engine.begin(self._handle.grant.plugin, self._hold_s)
             unit = Unit(self._handle, session)
             self._handle.units.add(unit)
         else:
@@ -334,7 +425,7 @@ class Block:
     ) -> None:
         assert self._unit is not None
         try:
-            await self._unit.end(failed=kind is not None)
+            await self._unit.end(error)
         finally:
             if self._context is not None:
                 self._context.held = None
@@ -359,6 +450,23 @@ class Block:
             subject=f"{self._handle.grant.instance}.transaction",
             hint="End that one first; what must happen together belongs to one plugin's one task.",
         )
+
+
+def _many(
+    statements: Statements, sql: str, rows: Iterable[Params]
+) -> tuple[Statement, Sequence[Params]]:
+    """Prepare a statement for many rows of parameters; refuse one that only reads."""
+    statement = statements.of(sql)
+    if statement.kind is Kind.READ:
+        raise QueryError(
+            "it only reads; expected INSERT, UPDATE, DELETE or REPLACE.",
+            subject=statement.shown,
+            hint="Use fetch_all.",
+        )
+    given = [tuple(row) for row in rows]
+    for row in given:
+        statement.expect(row)
+    return statement, given
 
 
 def _why(unit: Unit | None, plugin: str) -> str:

@@ -7,14 +7,17 @@ event loop from then on, until it proves to cost more than SHORT_S. Called by
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from time import perf_counter, thread_time
+from typing import Protocol, TypeVar
 from uuid import UUID
+
+from msgspec import Struct
 
 from ringfence.errors import ToolError, ToolUnavailable
 from ringfence.tools.db.contract import (
@@ -31,6 +34,8 @@ from ringfence.tools.db.contract import (
 )
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.sql import CACHED_STATEMENTS, Kind, Pace, Statement
+
+R = TypeVar("R")
 
 # What an event loop may be kept from its other work by one statement.
 SHORT_S = 0.001
@@ -91,9 +96,7 @@ def run(line: sqlite3.Connection, statement: Statement, values: tuple[object, ..
         cursor = line.execute(statement.text, statement.bound(values))
         rows = cursor.fetchall()
     except UnicodeEncodeError:
-        raise InvalidParameter(
-            "text with half a surrogate pair; expected valid Unicode.", subject=statement.shown
-        ) from None
+        raise _half_a_pair(statement) from None
     except sqlite3.Error as error:
         raise translated(error, statement.shown) from None
     columns = cursor.description
@@ -106,16 +109,57 @@ def run(line: sqlite3.Connection, statement: Statement, values: tuple[object, ..
     return Answer(names, rows, changed)
 
 
+def _half_a_pair(statement: Statement) -> InvalidParameter:
+    return InvalidParameter(
+        "text with half a surrogate pair; expected valid Unicode.", subject=statement.shown
+    )
+
+
 def run_on_thread(
     line: sqlite3.Connection, statement: Statement, values: tuple[object, ...]
 ) -> Answer:
     """Run a statement on a thread; it proves short by its own time, without waiting for the lock
     of the interpreter, which a busy event loop holds for milliseconds."""
+    return measured(statement, lambda: run(line, statement, values))
+
+
+def run_many(
+    line: sqlite3.Connection, statement: Statement, rows: Sequence[tuple[object, ...]]
+) -> int:
+    """Run a statement once for each row, and return the number of rows that it changed in all."""
+    if statement.common:  # what begins with WITH is none of those that executemany takes
+        return sum(run(line, statement, values).changed for values in rows)
+    try:
+        return line.executemany(statement.text, map(statement.bound, rows)).rowcount
+    except UnicodeEncodeError:
+        raise _half_a_pair(statement) from None
+    except sqlite3.Error as error:
+        raise translated(error, statement.shown) from None
+
+
+class Paced(Protocol):
+    """What is learned about how long something takes, by running it."""
+
+    pace: Pace
+    runs: int
+    slow_runs: int
+
+
+class Pacing(Struct, eq=False):
+    """A unit of work's pace; a statement has its own."""
+
+    pace: Pace = Pace.UNPROVEN
+    runs: int = 0
+    slow_runs: int = 0
+
+
+def measured(paced: Paced, call: Callable[[], R]) -> R:
+    """Run something on a thread and learn from it; as `run_on_thread` does."""
     started = thread_time()
-    answer = run(line, statement, values)
+    result = call()
     took = thread_time() - started
-    statement.pace = Pace.SHORT if took < SHORT_S and statement.pace is not Pace.SLOW else Pace.SLOW
-    return answer
+    paced.pace = Pace.SHORT if took < SHORT_S and paced.pace is not Pace.SLOW else Pace.SLOW
+    return result
 
 
 class Inline:
@@ -133,18 +177,26 @@ class Inline:
         try:
             return run(line, statement, values)
         finally:
-            took = perf_counter() - started
-            self._spent += took
-            statement.runs += 1
-            if took > SHORT_S:
-                self._judge(statement, thread_time() - busy > SHORT_S)
+            self._count(statement, perf_counter() - started, busy)
 
-    def _judge(self, statement: Statement, worked: bool) -> None:
+    def work(self, paced: Paced, call: Callable[[], R]) -> R:
+        """Run a unit of work, as `run` does a statement."""
+        busy = thread_time()
+        started = perf_counter()
+        try:
+            return call()
+        finally:
+            self._count(paced, perf_counter() - started, busy)
+
+    def _count(self, paced: Paced, took: float, busy: float) -> None:
         """Decide after a run that kept the loop. Waiting for the disk or a processor may be over
-        next time, and one slow run may have been a garbage collection; two are the statement's."""
-        statement.slow_runs += worked
-        often = statement.slow_runs > 1 and statement.slow_runs * SELDOM > statement.runs
-        statement.pace = Pace.SLOW if often else Pace.UNPROVEN
+        next time, and one slow run may have been a garbage collection; two are its own."""
+        self._spent += took
+        paced.runs += 1
+        if took > SHORT_S:
+            paced.slow_runs += thread_time() - busy > SHORT_S
+            often = paced.slow_runs > 1 and paced.slow_runs * SELDOM > paced.runs
+            paced.pace = Pace.SLOW if often else Pace.UNPROVEN
 
     def due(self) -> bool:
         """Whether the event loop should get a turn now; asking starts the count again."""

@@ -21,8 +21,8 @@ from ringfence.tools.db.drivers._sqlite_line import (
 )
 from ringfence.tools.db.drivers._worker import Job, Worker
 from ringfence.tools.db.rows import Answer
-from ringfence.tools.db.service import Params
 from ringfence.tools.db.sql import Pace, Statement
+from ringfence.tools.db.work import Params
 
 
 class Reader:

@@ -1,113 +1,119 @@
-"""The one writing connection: who has it, and what a transaction does with it.
+"""The one writing connection: who has it, and which transactions share a COMMIT.
 
-Statements that have proved short run on the event loop; the others and every COMMIT that has
-something to sync run on the writer's thread. Invariant: while a job is on the thread, nobody else
-touches the connection, for its holder waits for the job. Called by `sqlite.py`.
+Transactions run one after another, each to its end, inside one BEGIN: the first as it is, those
+that follow in a savepoint. When nobody waits for the turn, or the group is due, one COMMIT decides
+for all of them, on the worker's thread; until then none of them answers, and readers see none of
+it. Invariant: while a job is on the thread nobody else touches the connection. Called by
+`sqlite.py`.
 """
 
 import asyncio
 import sqlite3
 import threading
-from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from types import CodeType
+from weakref import WeakKeyDictionary
 
 from ringfence.errors import ToolError
-from ringfence.tools.db.contract import Busy, StorageFailure
-from ringfence.tools.db.drivers._sqlite_line import (
-    Inline,
-    native,
-    patience,
-    run_on_thread,
-    stopped,
-    translated,
-)
-from ringfence.tools.db.drivers._worker import Worker
-from ringfence.tools.db.rows import Answer
-from ringfence.tools.db.service import COMMITTED, NOT_COMMITTED, Params
-from ringfence.tools.db.sql import Kind, Pace, Statement
+from ringfence.kernel.ports import Clock, Timer
+from ringfence.tools.db.contract import Busy, SerializationFailure, StorageFailure
+from ringfence.tools.db.drivers._sqlite_group import Group, Turn
+from ringfence.tools.db.drivers._sqlite_line import Inline, Pacing, patience, stopped, translated
+from ringfence.tools.db.drivers._sqlite_session import WriterSession
+from ringfence.tools.db.drivers._worker import Job, Worker
 
 # How long one attempt at another process's lock lasts: a cancelled wait ends this soon.
 _SLICE_S = 0.05
-
-
-class Turn:
-    """Who may write: free, it is granted without suspending; taken, first come, first served."""
-
-    def __init__(self) -> None:
-        self._taken = False
-        self.closed = False
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    async def take(self) -> None:
-        """Return once it is the caller's."""
-        if self.closed:
-            raise stopped()
-        if not self._taken:
-            self._taken = True
-            return
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        try:
-            await waiter
-        except BaseException:  # cancelled, or its coroutine thrown away
-            if not waiter.cancel() and not waiter.cancelled() and waiter.exception() is None:
-                self.give()
-            raise
-
-    def give(self) -> None:
-        """Pass it on."""
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-        self._taken = False
-
-    def close(self) -> None:
-        """Refuse who waits and who comes."""
-        self.closed = True
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_exception(stopped())
+# Who has held the connection for longer than this is kept apart from what others have ended, for
+# so many of his transactions: the others would wait for him with their answers.
+_SLOW_S = 0.005
+_APART = 8
+_MOST_APART = 64
 
 
 class Writer:
-    """The writing connection, its thread and its turn."""
+    """The writing connection, its thread, its turn, and the group that is open on it."""
 
     def __init__(
-        self, line: sqlite3.Connection, worker: Worker, inline: Inline, busy_timeout_s: float
+        self,
+        line: sqlite3.Connection,
+        worker: Worker,
+        inline: Inline,
+        clock: Clock,
+        busy_timeout_s: float,
+        hold_s: float,
     ) -> None:
         self.line = line
         self.worker = worker
         self.inline = inline
-        self.turn = Turn()
+        self.clock = clock
+        self.turn = Turn(self._when_idle)
+        self.group: Group | None = None  # set while a BEGIN is in force
+        self.holder: WriterSession | None = None
+        self.usable = True  # the connection may be used on the event loop
         self._busy_timeout_s = busy_timeout_s
+        self._hold_s = hold_s
+        self._slow: dict[str, int] = {}
+        # By their code, weakly: functions are made anew for each run, and plugins are replaced.
+        self._pacings: WeakKeyDictionary[CodeType, Pacing] = WeakKeyDictionary()
+        self._soon = False
+        self._timer: Timer | None = None
+        self._timer_at = 0.0
 
-    async def begin(self) -> "WriterSession":
-        """Take the turn, and the file's lock."""
+    # ---- taking the turn
+
+    async def begin(self, holder: str, hold_s: float | None) -> WriterSession:
+        """Take the turn and open a transaction, in the group that is open or in a new one.
+
+        Args:
+            holder: The plugin that asks.
+            hold_s: How long it may last; None for what is configured.
+        """
         await self.turn.take()
         try:
-            try:
-                self.line.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as error:
-                refused = translated(error, "db.transaction")
-                if not isinstance(refused, Busy):
-                    raise refused from None
-                await self._begin_later()
-        except BaseException:
-            if not self.turn.closed and self.line.in_transaction:
+            if self.turn.closed:
+                raise stopped()
+            if self.group is not None and holder in self._slow:
+                await self.commit_now()
+            member = self.group is not None
+            if member:
+                self.line.execute("SAVEPOINT ringfence_member")
+            else:
+                await self.open()
+        except BaseException as error:
+            if self.group is None and self.usable and self.line.in_transaction:
                 self.line.execute("ROLLBACK")
-            self.turn.give()
+            self.pass_on()
+            if isinstance(error, sqlite3.Error):
+                raise translated(error, "db.transaction") from None
             raise
-        return WriterSession(self)
+        assert self.group is not None
+        limit_s = self._hold_s if hold_s is None else hold_s
+        ends_at = self.clock.monotonic() + limit_s
+        session = self.holder = WriterSession(self, self.group, holder, member, limit_s, ends_at)
+        self._watch(ends_at)
+        return session
 
-    async def _begin_later(self) -> None:
+    async def open(self) -> None:
+        """BEGIN, for whoever has the turn."""
+        try:
+            self.line.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            refused = translated(error, "db.transaction")
+            if not isinstance(refused, Busy):
+                raise refused from None
+            await self._open_later()
+        self.group = Group()
+
+    async def _open_later(self) -> None:
         """Wait for another process to let go; SQLite can only wait on a thread."""
         unwanted = threading.Event()
-        job = self.worker.submit(lambda: self._begin_in_slices(unwanted))
+        job = self.worker.submit(lambda: self._open_in_slices(unwanted))
         await job.wait_or_stop(unwanted.set)
 
-    def _begin_in_slices(self, unwanted: threading.Event) -> None:
+    def _open_in_slices(self, unwanted: threading.Event) -> None:
         slices = max(1, round(self._busy_timeout_s / _SLICE_S))
         with patience(self.line, _SLICE_S):
             for left in reversed(range(slices)):
@@ -129,87 +135,173 @@ class Writer:
             )
         return refused
 
+    # ---- passing it on
 
-class WriterSession:
-    """A transaction on the writing connection."""
+    def pass_on(self) -> None:
+        """Let the next one write, or commit what has gathered: the connection is free."""
+        self.holder = None
+        if self.group is not None and self.group.is_due():
+            self._commit_group()
+        else:
+            self.turn.give()
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        self._line = writer.line
-        self._wrote = False
+    def _when_idle(self) -> None:
+        """Commit once whatever is ready to run has had its chance to join."""
+        if self.group is not None and not self._soon:
+            self._soon = True
+            asyncio.get_running_loop().call_soon(self._commit_if_idle)
 
-    @property
-    def alive(self) -> bool:
-        return not self._writer.turn.closed and self._line.in_transaction
+    def _commit_if_idle(self) -> None:
+        self._soon = False
+        if self.group is not None and self.turn.seize():
+            self._commit_group()
 
-    async def run(self, statement: Statement, params: Params) -> Answer:
-        if self._writer.turn.closed:
-            raise stopped()
-        values = native(params, statement.shown)
-        if statement.kind is Kind.WRITE:
-            self._wrote = True
-        line = self._line
-        if statement.pace is not Pace.SHORT:
-            job = self._writer.worker.submit(lambda: run_on_thread(line, statement, values))
-            return await job.wait_or_stop(line.interrupt)
-        inline = self._writer.inline
-        answer = inline.run(line, statement, values)
-        if inline.due():
-            await asyncio.sleep(0)
-        return answer
+    def learn(self, holder: str, held_s: float) -> None:
+        """Remember who holds the connection for long, until he has been short often enough."""
+        apart = self._slow.get(holder, 0)
+        if held_s > _SLOW_S:
+            self.keep_apart(holder)
+        elif apart > 1:
+            self._slow[holder] = apart - 1
+        elif apart:
+            del self._slow[holder]
 
-    async def mark(self, name: str) -> None:
-        self._do(f"SAVEPOINT {name}")
+    def keep_apart(self, holder: str) -> None:
+        """Let what others have ended be committed before he writes."""
+        self._slow[holder] = min(_MOST_APART, self._slow.get(holder, 0) + _APART)
 
-    async def keep(self, name: str) -> None:
-        self._do(f"RELEASE {name}")
+    def pacing(self, function: Callable[..., object]) -> Pacing:
+        """Return what is known of how long a unit of work takes; of what has no code, nothing."""
+        code = getattr(getattr(function, "func", function), "__code__", None)
+        if not isinstance(code, CodeType):
+            return Pacing()
+        known = self._pacings.get(code)
+        if known is None:
+            known = self._pacings[code] = Pacing()
+        return known
 
-    async def rewind(self, name: str) -> None:
-        if self.alive:
-            self._do(f"ROLLBACK TO {name}")
-            self._do(f"RELEASE {name}")
+    # ---- COMMIT
 
-    async def rollback(self) -> None:
-        try:
-            self._undo()
-        finally:
-            self._writer.turn.give()
-
-    async def commit(self) -> None:
-        # One transaction, one sync. Were several to share a sync, this is the place: they would
-        # be savepoints that end here, and the turn would pass on before COMMIT, not after.
-        give = self._writer.turn.give
-        if not self._wrote:
-            try:
-                self._commit()
-            finally:
-                give()
+    def _commit_group(self) -> None:
+        """Commit what has gathered; the turn is the COMMIT's until it is over."""
+        group = self.group
+        assert group is not None
+        self.group = None
+        if not group.wrote:
+            self._settle(group, self._committed_here())
+            self.pass_on()
             return
-        job = self._writer.worker.submit(self._commit, then=give)
+        job = self.worker.submit(self._commit, then=lambda: self._settled(group, job))
+
+    def _settled(self, group: Group, job: Job[None]) -> None:
+        self._settle(group, job.error)
+        self.pass_on()
+
+    async def commit_now(self) -> None:
+        """Commit what has gathered, for whoever has the turn and goes on with it."""
+        group = self.group
+        assert group is not None
+        self.group = None
+        if not group.wrote:
+            self._settle(group, self._committed_here())
+            return
+        job = self.worker.submit(self._commit, then=lambda: self._settle(group, job.error))
         cancelled = await job.outcome()
         if cancelled is not None:
-            cancelled.add_note(COMMITTED if job.error is None else NOT_COMMITTED)
             raise cancelled
-        await job.wait()
+
+    def _committed_here(self) -> BaseException | None:
+        try:
+            self._commit()
+        except (sqlite3.Error, ToolError) as error:
+            return error
+        return None
 
     def _commit(self) -> None:
-        if not self.alive:
+        """On the thread, where there is something to sync."""
+        if not self.line.in_transaction:
             raise StorageFailure("the transaction was lost.", subject="db.transaction")
         try:
             # Not execute("COMMIT"): this wants the interpreter's lock back once, not three times.
-            self._line.commit()
-        except sqlite3.Error as error:
-            self._undo()
-            raise translated(error, "db.transaction") from None
+            self.line.commit()
+        except sqlite3.Error:
+            with suppress(sqlite3.Error):  # a full disk may have ended it already
+                self.line.rollback()
+            raise
 
-    def _undo(self) -> None:
-        if self.alive:
-            self._do("ROLLBACK")
+    def _settle(self, group: Group, error: BaseException | None) -> None:
+        if error is None:
+            group.settle(None)
+            return
+        if isinstance(error, sqlite3.IntegrityError) and group.members > 1:
+            # Which of them it was, nobody can tell; each on his own will be told by his own COMMIT.
+            for holder in group.holders:
+                self.keep_apart(holder)
+            group.settle(partial(_shared, str(error)))
+        elif isinstance(error, sqlite3.Error):
+            group.settle(partial(translated, error, "db.transaction"))
+        else:
+            group.settle(partial(_again, error))
 
-    def _do(self, sql: str) -> None:
-        if self._writer.turn.closed:
-            raise stopped()
-        try:
-            self._line.execute(sql)
-        except sqlite3.Error as error:
-            raise translated(error, "db.transaction") from None
+    def lose(self, group: Group) -> None:
+        """SQLite has ended the whole transaction by itself; nothing of the group was kept."""
+        if self.group is group:
+            self.group = None
+        group.settle(_lost)
+
+    # ---- how long one may hold it
+
+    def _watch(self, ends_at: float) -> None:
+        """Look again when the holder's time is up; one timer serves all who are short."""
+        if ends_at == float("inf"):
+            return
+        if self._timer is not None:
+            if self._timer_at <= ends_at:
+                return
+            self._timer.cancel()
+        self._timer_at = ends_at
+        self._timer = self.clock.call_at(ends_at, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        holder = self.holder
+        if holder is None:
+            return
+        if self.clock.monotonic() >= holder.ends_at:
+            holder.expire()
+        else:
+            self._watch(holder.ends_at)
+
+    # ---- the end
+
+    def close(self) -> None:
+        """Refuse who waits and who comes, undo what is in progress, commit what has ended."""
+        self.turn.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.holder is not None:
+            self.holder.give_up()
+        if self.group is not None and self.group.members:
+            group, self.group = self.group, None
+            job = self.worker.submit(self._commit, then=lambda: self._settle(group, job.error))
+
+
+def _lost() -> ToolError:
+    return SerializationFailure(
+        "the transaction that it shared with others was lost; nothing of it was kept.",
+        subject="db.transaction",
+        hint="Try again.",
+    )
+
+
+def _shared(reason: str) -> ToolError:
+    return SerializationFailure(
+        f"the COMMIT that it shared with others failed ({reason}); nothing of it was kept.",
+        subject="db.transaction",
+        hint="Try again; a constraint that is deferred fails at COMMIT, whoever broke it.",
+    )
+
+
+def _again(error: BaseException) -> ToolError:
+    assert isinstance(error, ToolError)
+    return type(error)(error.message, subject=error.subject, hint=error.hint)

@@ -17,16 +17,19 @@ from msgspec import Meta, Struct
 
 from ringfence.errors import StartRefused
 from ringfence.kernel.ports import Grant, ToolEnv
+from ringfence.settings import Seconds
 from ringfence.tools.db.contract import Database
 from ringfence.tools.db.drivers._sqlite_file import locate, prepare
 from ringfence.tools.db.drivers._sqlite_line import Inline, open_line, stopped
 from ringfence.tools.db.drivers._sqlite_readers import Readers
-from ringfence.tools.db.drivers._sqlite_writer import Writer, WriterSession
+from ringfence.tools.db.drivers._sqlite_session import WriterSession
+from ringfence.tools.db.drivers._sqlite_writer import Writer
 from ringfence.tools.db.drivers._worker import Job, Worker
 from ringfence.tools.db.migrations import Migration, discover
 from ringfence.tools.db.rows import Answer
-from ringfence.tools.db.service import Handles, Params
+from ringfence.tools.db.service import Handles
 from ringfence.tools.db.sql import Statement
+from ringfence.tools.db.work import Params
 
 # How long stop waits for a statement or a sync that does not end; its thread is a daemon.
 STOP_S = 5.0
@@ -38,11 +41,14 @@ class Config(Struct, frozen=True):
     Args:
         path: The file, relative to the application's folder; by default `data/<app>.db`.
         busy_timeout_s: Seconds to wait for another process that holds the file's lock.
+        hold: How long a transaction may last, unless it asks for longer: it keeps all others from
+            writing.
         readers: How many slow reads may run at once, each on a thread and connection of its own.
     """
 
     path: str = ""
     busy_timeout_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
+    hold: Seconds = Seconds(0.25)
     readers: Annotated[int, Meta(ge=1, le=64)] = 2
 
 
@@ -76,7 +82,9 @@ class Driver:
         path = locate(config.path, env)
         line = await worker.submit(lambda: self._open(path, migrations)).wait()
         inline = Inline()
-        self._writer = Writer(line, worker, inline, config.busy_timeout_s)
+        self._writer = Writer(
+            line, worker, inline, env.clock, config.busy_timeout_s, float(config.hold)
+        )
         reading = open_line(path, query_only=True)
         self._readers = Readers(reading, path, inline, config.readers, config.busy_timeout_s)
 
@@ -102,7 +110,7 @@ class Driver:
             workers += [reader.worker for reader in readers.all]
             closing += [reader.worker.submit(reader.close) for reader in readers.all]
         if writer is not None:
-            writer.turn.close()
+            writer.close()
         if worker is not None:
             workers.append(worker)
             closing.append(worker.submit(self._close))
@@ -125,8 +133,8 @@ class Driver:
             raise stopped()
         return await self._readers.read(statement, params)
 
-    async def begin(self) -> WriterSession:
+    async def begin(self, holder: str, hold_s: float | None) -> WriterSession:
         """Serve `service.Engine`."""
         if self._writer is None:
             raise stopped()
-        return await self._writer.begin()
+        return await self._writer.begin(holder, hold_s)
