@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,6 +18,7 @@ from domains.orders.place_order import (
 )
 from ringfence import Conflict, Invalid
 from ringfence.testing import context
+from ringfence.tools.db import Database
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -32,12 +33,6 @@ class FakeDatabase:
 
     async def fetch_value(self, sql: str, *params: object, into: object = None) -> Any:
         return 7
-
-    async def fetch_one(self, sql: str, *params: object, into: object = None) -> Any:
-        raise NotImplementedError
-
-    async def fetch_all(self, sql: str, *params: object, into: object = None) -> Any:
-        raise NotImplementedError
 
     async def execute(self, sql: str, *params: object) -> int:
         if sql.startswith("UPDATE orders"):
@@ -82,7 +77,7 @@ async def quote_1200(*, sku: str, quantity: int) -> Quote:
 
 def feature(db: FakeDatabase, inventory: FakeInventory) -> PlaceOrder:
     return PlaceOrder(
-        db=db,
+        db=cast(Database, db),  # of which the feature uses only a part
         clock=FakeClock(),
         sales=Sales(shipping_cents=490, free_shipping_from_cents=5000),
         quote=quote_1200,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ringfence.kernel.ports import Grant, Health, Timer, ToolEnv
+from ringfence.kernel.ports import Clock, Grant, Health, Timer, ToolEnv
 from ringfence.tools.db import Database
 from ringfence.tools.db.drivers.sqlite import Config, Driver
 
@@ -28,7 +28,9 @@ class RealClock:
         await asyncio.sleep(seconds)
 
 
-def make(root: Path, instance: str = "db", config: Config | None = None) -> Driver:
+def make(
+    root: Path, instance: str = "db", config: Config | None = None, clock: Clock | None = None
+) -> Driver:
     """Return a driver for the application in `root`, not started."""
     folders = sorted((root / "domains").glob("*"))
     env = ToolEnv(
@@ -36,7 +38,7 @@ def make(root: Path, instance: str = "db", config: Config | None = None) -> Driv
         instance=instance,
         root=root,
         state=root / ".ringfence",
-        clock=RealClock(),
+        clock=clock or RealClock(),
         domains={folder.name: folder for folder in folders},
         health=lambda: Health("ready"),
     )

@@ -7,6 +7,7 @@ looked at and let go. Used by drivers that limit how long a transaction may last
 import asyncio
 import sys
 from collections.abc import Iterator
+from itertools import dropwhile
 from pathlib import Path
 from types import FrameType
 from typing import cast
@@ -14,6 +15,7 @@ from typing import cast
 import ringfence
 
 _RINGFENCE = str(Path(ringfence.__file__).parent)
+_STANDARD = str(Path(asyncio.__file__).parent.parent)  # it alone is nobody's: a queue, a pool
 _MOST_FRAMES = 20
 
 
@@ -29,9 +31,10 @@ def whereabouts(task: "asyncio.Task[object] | None", plugin: str) -> tuple[str, 
 
 
 def _own(frames: Iterator[FrameType]) -> list[FrameType]:
-    """Keep what the application wrote, and what it called but for Ringfence itself."""
-    kept = [f for f in frames if not f.f_code.co_filename.startswith((_RINGFENCE, "<"))]
-    return kept[:_MOST_FRAMES]
+    """Keep what the application wrote, and what that called but for Ringfence itself."""
+    others = [f for f in frames if not f.f_code.co_filename.startswith((_RINGFENCE, "<"))]
+    kept = dropwhile(lambda f: f.f_code.co_filename.startswith(_STANDARD), others)
+    return list(kept)[:_MOST_FRAMES]
 
 
 def _suspended(task: "asyncio.Task[object] | None") -> Iterator[FrameType]:

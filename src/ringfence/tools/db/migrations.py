@@ -218,11 +218,23 @@ def _forbidden(migration: Migration) -> Iterator[Finding]:
         elif ("INITIALLY", "DEFERRED") in pairwise(keys):
             what = "a deferred constraint"
             fix = "Drop INITIALLY DEFERRED: it fails at COMMIT, where nobody can tell whose it was."
+        elif _undoes_all(keys):
+            what = "what rolls back by itself"
+            fix = "Use ABORT: a ROLLBACK would undo what others have written with it."
         elif created(command).startswith("ringfence_"):
             what, fix = f"the table {created(command)}", "Names from ringfence_ on are reserved."
         if what:
             message = f"a migration may not contain {what}: `{shorten(command.text)}`."
             yield Finding(migration.shown, command.line, FORBIDDEN, message, fix)
+
+
+def _undoes_all(keys: list[str]) -> bool:
+    """Whether a constraint or trigger says `ON CONFLICT ROLLBACK` or `RAISE (ROLLBACK, …)`."""
+    words = [key for key in keys if key]
+    return any(
+        pair in {("CONFLICT", "ROLLBACK"), ("RAISE", "ROLLBACK"), ("OR", "ROLLBACK")}
+        for pair in pairwise(words)
+    )
 
 
 def _shared(migrations: list[Migration]) -> Iterator[Finding]:

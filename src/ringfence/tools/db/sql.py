@@ -10,6 +10,7 @@ Invariant: nothing inside a string, a quoted name or a comment is ever touched. 
 import re
 from collections.abc import Iterator
 from enum import Enum, auto
+from itertools import pairwise
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -159,6 +160,12 @@ def prepare(sql: str, prefix: str = "") -> Statement:
             "several statements at once; expected one.",
             subject=shown,
             hint="Run them one by one, inside one transaction() where they belong together.",
+        )
+    if ("OR", "ROLLBACK") in pairwise(word.keyword for word in words):
+        raise QueryError(
+            "OR ROLLBACK would undo what others have written; expected another conflict clause.",
+            subject=shown,
+            hint="Leave it out: what fails is undone, and the error says so.",
         )
     kind = _kind(words, shown)
     count = _parameters(words, shown)

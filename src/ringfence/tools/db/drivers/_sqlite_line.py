@@ -282,7 +282,7 @@ def translated(error: sqlite3.Error, subject: str) -> ToolError:
     text = str(error)
     if name.startswith("SQLITE_CONSTRAINT"):
         kind = _CONSTRAINTS.get(name, ConstraintViolation)
-        return kind(f"{text[:1].lower()}{text[1:]}.", subject=subject)
+        return kind(f"{text}.", subject=subject)
     if name == "SQLITE_BUSY_SNAPSHOT":
         return SerializationFailure("another transaction was faster.", subject=subject)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
