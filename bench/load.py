@@ -1,8 +1,9 @@
 """A load client in a process of its own, for requests that are answered and over.
 
-`python -m bench.load PORT SECONDS METHOD PATH [BODY [HEADER...]]`: a body is JSON, unless a header
-says otherwise. Keeps 32 connections busy, each with one request at a time, for some seconds; prints
-how many were answered. Any answer but a 200 or 201 ends it with an error.
+`python -m bench.load [--connections N] PORT SECONDS METHOD PATH [BODY [HEADER...]]`: a body is
+JSON, unless a header says otherwise. Keeps 32 connections busy, or N, each with one request at a
+time, for some seconds; prints how many were answered. Any answer but a 200 or 201 ends it with an
+error.
 """
 
 import asyncio
@@ -66,11 +67,11 @@ class Connection(asyncio.Protocol):
         self.transport.close()
 
 
-async def load(port: int, seconds: float, request: bytes) -> int:
+async def load(port: int, seconds: float, request: bytes, connections: int = CONNECTIONS) -> int:
     """Return the number of requests that were answered."""
     loop = asyncio.get_running_loop()
     stop_at = time.monotonic() + seconds
-    all_ended = [loop.create_future() for _ in range(CONNECTIONS)]
+    all_ended = [loop.create_future() for _ in range(connections)]
     for ended in all_ended:
         await loop.create_connection(
             partial(Connection, request, stop_at, ended), "127.0.0.1", port
@@ -90,5 +91,9 @@ def request(port: int, method: str, path: str, body: str = "", *headers: str) ->
 
 
 if __name__ == "__main__":
-    port, seconds, *rest = sys.argv[1:]
-    print(uvloop.run(load(int(port), float(seconds), request(int(port), *rest))))
+    arguments, connections = sys.argv[1:], CONNECTIONS
+    if arguments[0] == "--connections":
+        connections, arguments = int(arguments[1]), arguments[2:]
+    port, seconds, *rest = arguments
+    sent = request(int(port), *rest)
+    print(uvloop.run(load(int(port), float(seconds), sent, connections)))

@@ -64,11 +64,13 @@ def compare(
     limit: float | None = None,
     goal: float | None = None,
     inverse: bool = False,
+    more: bool = False,
     note: str = "",
 ) -> Row:
     """Compare two series of one run, round by round.
 
     Args:
+        more: More is better, as of a rate. A limit is then a minimum.
         inverse: The ratio is `others` to `values`: how many times less is used. A limit is then
             a minimum.
     """
@@ -83,7 +85,7 @@ def compare(
         to,
         limit,
         goal,
-        at_least=inverse,
+        at_least=inverse or more,
         spread=spread(ratios) if values is not others else None,
         note=note,
     )
