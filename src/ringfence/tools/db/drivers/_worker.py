@@ -4,9 +4,9 @@
 `Job.outcome` may not: it waits for the end, then passes the cancellation on. A worker is started
 by its first job.
 
-While a job does not get on, the event loop gives up the interpreter's lock for a moment in each
-millisecond: from a busy loop, a thread that wants it back after each step gets it once in five
-otherwise. Called by the sqlite driver.
+While a job does not get on and the event loop is busy, the loop gives up the interpreter's lock for
+a moment in each millisecond: from a busy loop, a thread that wants it back after each step gets it
+once in five otherwise. Called by the sqlite driver.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ _AGAIN_S = 0.02
 _TICK_S = 0.001
 _YIELD_S = 0.00005
 _STARVED = 3  # jobs between two ticks: a worker that does more is not short of the lock
+_BUSY = 0.25  # of the time between two ticks: a loop that works less leaves the lock to others
 
 
 class Job(Generic[R]):
@@ -126,6 +127,8 @@ class Worker:
         self._outstanding = 0
         self._progress = 0  # jobs that ended since the last tick
         self._ticking = False
+        self._ticked_at = 0.0
+        self._worked_s = 0.0
 
     def submit(self, call: Callable[[], R], then: Callable[[], None] | None = None) -> Job[R]:
         """Have the thread run `call` after what it has been given before.
@@ -141,6 +144,7 @@ class Worker:
         self._outstanding += 1
         if not self._ticking:
             self._ticking = True
+            self._ticked_at, self._worked_s = time.perf_counter(), time.thread_time()
             self._loop.call_later(_TICK_S, self._tick)
         self._jobs.put(cast(Job[object], job))
         return job
@@ -152,13 +156,16 @@ class Worker:
             then()
 
     def _tick(self) -> None:
-        if self._outstanding:
-            if self._progress < _STARVED:
-                time.sleep(_YIELD_S)
-            self._progress = 0
-            self._loop.call_later(_TICK_S, self._tick)
-        else:
+        if not self._outstanding:
             self._ticking = False
+            return
+        now, worked_s = time.perf_counter(), time.thread_time()
+        busy = worked_s - self._worked_s > _BUSY * (now - self._ticked_at)
+        self._ticked_at, self._worked_s = now, worked_s
+        if busy and self._progress < _STARVED:
+            time.sleep(_YIELD_S)
+        self._progress = 0
+        self._loop.call_later(_TICK_S, self._tick)
 
     def end(self) -> None:
         """Let the thread end after its last job; it is a daemon, so it never holds an exit."""
