@@ -7,10 +7,10 @@ looked at and let go. Used by drivers that limit how long a transaction may last
 import asyncio
 import sys
 from collections.abc import Iterator
+from inspect import iscoroutine
 from itertools import dropwhile
 from pathlib import Path
 from types import FrameType
-from typing import cast
 
 import ringfence
 
@@ -41,11 +41,14 @@ def _suspended(task: "asyncio.Task[object] | None") -> Iterator[FrameType]:
     """Follow a task's coroutine to what it waits for."""
     node: object = task.get_coro() if task is not None else None
     while node is not None:
+        frame: FrameType | None = None
         for kind in ("cr", "gi", "ag"):
-            frame = getattr(node, f"{kind}_frame", None)
-            if frame is not None:
-                yield cast(FrameType, frame)
+            frame = frame or getattr(node, f"{kind}_frame", None)
+        if frame is not None:
+            yield frame
         node = getattr(node, "cr_await", None) or getattr(node, "gi_yieldfrom", None)
+        if node is None and frame is not None:  # the kernel drives a handler by hand
+            node = next((each for each in frame.f_locals.values() if iscoroutine(each)), None)
 
 
 def _on_threads(plugin: str) -> Iterator[FrameType]:
