@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ringfence.kernel.ports import Clock, Grant, Health, Timer, ToolEnv
+from ringfence.tools.clock.drivers.fake import Config as ClockConfig
+from ringfence.tools.clock.drivers.fake import Driver as FakeClock
 from ringfence.tools.db import Database
 from ringfence.tools.db.drivers.sqlite import Config, Driver
 
@@ -26,6 +28,12 @@ class RealClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+def still(root: Path) -> FakeClock:
+    """Return a clock that a test moves; nobody is too slow on it."""
+    env = ToolEnv("shop", "clock", root, root, RealClock(), {}, lambda: Health("ready"))
+    return FakeClock(ClockConfig(), env)
 
 
 def make(

@@ -20,7 +20,7 @@ from ringfence.tools.db import (
 )
 from ringfence.tools.db.drivers.sqlite import Driver
 
-from .support import handle, make, migrations, running
+from .support import handle, make, migrations, running, still
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +39,7 @@ ENDLESS = (
 @pytest.fixture
 async def driver(tmp_path: Path) -> AsyncIterator[Driver]:
     migrations(tmp_path, {"orders": SCHEMA})
-    async with running(make(tmp_path)) as started:
+    async with running(make(tmp_path, clock=still(tmp_path))) as started:
         yield started
 
 

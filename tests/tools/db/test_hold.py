@@ -8,14 +8,12 @@ from threading import Event
 
 import pytest
 
-from ringfence.kernel.ports import Health, ToolEnv
 from ringfence.testing import boot
-from ringfence.tools.clock.drivers.fake import Config as ClockConfig
 from ringfence.tools.clock.drivers.fake import Driver as FakeClock
 from ringfence.tools.db import Database, HeldTooLong, UnitOfWork
 from ringfence.tools.db.drivers.sqlite import Driver
 
-from .support import handle, make, migrations, running
+from .support import handle, make, migrations, running, still
 
 pytestmark = pytest.mark.anyio
 
@@ -30,8 +28,7 @@ ENDLESS = (
 
 @pytest.fixture
 def clock(tmp_path: Path) -> FakeClock:
-    env = ToolEnv("shop", "clock", tmp_path, tmp_path, None, {}, lambda: Health("ready"))  # type: ignore[arg-type]
-    return FakeClock(ClockConfig(), env)
+    return still(tmp_path)
 
 
 @pytest.fixture

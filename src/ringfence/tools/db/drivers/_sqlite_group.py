@@ -8,7 +8,6 @@ whoever is in a group learns its outcome, whatever becomes of it. Called by `_sq
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from time import perf_counter
 
 from ringfence.errors import ToolError
 from ringfence.tools.db.drivers._sqlite_line import stopped
@@ -80,28 +79,30 @@ class Group:
     `members` counts those that have ended and wait; the one in progress is none yet.
     """
 
-    __slots__ = ("_opened_at", "_settled", "_waiting", "failure", "holders", "members", "wrote")
+    __slots__ = ("_settled", "_since", "_waiting", "failure", "holders", "members", "wrote")
 
     def __init__(self) -> None:
         self.members = 0
         self.wrote = False
         self.holders: set[str] = set()
         self.failure: Failure | None = None
-        self._opened_at = perf_counter()
+        self._since = 0.0  # when the first of them ended
         self._settled = False
         self._waiting: list[asyncio.Future[None]] = []
 
-    def join(self, holder: str, wrote: bool) -> None:
+    def join(self, holder: str, wrote: bool, now: float) -> None:
         """Count a transaction that has ended, and that the COMMIT will decide."""
+        if not self.members:
+            self._since = now
         self.members += 1
         self.wrote = self.wrote or wrote
         self.holders.add(holder)
 
-    def is_due(self) -> bool:
+    def is_due(self, now: float) -> bool:
         """Whether its members have waited long enough for others to join."""
         if not self.members:
             return False
-        return self.members >= _MOST_MEMBERS or perf_counter() - self._opened_at > _OLDEST_S
+        return self.members >= _MOST_MEMBERS or now - self._since > _OLDEST_S
 
     def settle(self, failure: Failure | None) -> None:
         """Tell all who wait how it ended: durable, or nothing of any of them was kept."""

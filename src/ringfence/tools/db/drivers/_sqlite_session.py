@@ -10,7 +10,6 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ringfence.errors import ToolError
@@ -55,9 +54,9 @@ class WriterSession:
         holder: str,
         member: bool,
         hold_s: float,
-        ends_at: float,
+        began_at: float,
     ) -> None:
-        self.ends_at = ends_at
+        self.ends_at = began_at + hold_s
         self.ended: Failure | None = None
         self._writer = writer
         self._line = writer.line
@@ -65,7 +64,7 @@ class WriterSession:
         self._holder = holder
         self._member = member
         self._hold_s = hold_s
-        self._began_at = perf_counter()
+        self._began_at = began_at
         self._task = asyncio.current_task()
         self._job: Job[object] | None = None
         self._harmless = True  # whether what is on the thread may be interrupted
@@ -235,7 +234,7 @@ class WriterSession:
             except BaseException:
                 self.undo()
                 raise
-        group.join(self._holder, self._wrote)
+        group.join(self._holder, self._wrote, self._writer.clock.monotonic())
         self._leave()
         cancelled = await group.outcome()
         if cancelled is not None:
@@ -276,8 +275,9 @@ class WriterSession:
 
     def _leave(self) -> None:
         self._left = True
-        self._writer.learn(self._holder, perf_counter() - self._began_at)
-        self._writer.pass_on()
+        now = self._writer.clock.monotonic()
+        self._writer.learn(self._holder, now - self._began_at)
+        self._writer.pass_on(now)
 
     # ---- ended by others
 

@@ -85,15 +85,15 @@ class Writer:
         except BaseException as error:
             if self.group is None and self.usable and self.line.in_transaction:
                 self.line.execute("ROLLBACK")
-            self.pass_on()
+            self.pass_on(self.clock.monotonic())
             if isinstance(error, sqlite3.Error):
                 raise translated(error, "db.transaction") from None
             raise
         assert self.group is not None
         limit_s = self._hold_s if hold_s is None else hold_s
-        ends_at = self.clock.monotonic() + limit_s
-        session = self.holder = WriterSession(self, self.group, holder, member, limit_s, ends_at)
-        self._watch(ends_at)
+        now = self.clock.monotonic()
+        session = self.holder = WriterSession(self, self.group, holder, member, limit_s, now)
+        self._watch(session.ends_at)
         return session
 
     async def open(self) -> None:
@@ -137,10 +137,10 @@ class Writer:
 
     # ---- passing it on
 
-    def pass_on(self) -> None:
+    def pass_on(self, now: float) -> None:
         """Let the next one write, or commit what has gathered: the connection is free."""
         self.holder = None
-        if self.group is not None and self.group.is_due():
+        if self.group is not None and self.group.is_due(now):
             self._commit_group()
         else:
             self.turn.give()
@@ -189,13 +189,13 @@ class Writer:
         self.group = None
         if not group.wrote:
             self._settle(group, self._committed_here())
-            self.pass_on()
+            self.turn.give()
             return
         job = self.worker.submit(self._commit, then=lambda: self._settled(group, job))
 
     def _settled(self, group: Group, job: Job[None]) -> None:
         self._settle(group, job.error)
-        self.pass_on()
+        self.turn.give()
 
     async def commit_now(self) -> None:
         """Commit what has gathered, for whoever has the turn and goes on with it."""
