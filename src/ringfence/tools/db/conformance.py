@@ -9,7 +9,6 @@ The fixture gives a fresh database in which SCHEMA has been applied as a migrati
 """
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -30,31 +29,17 @@ from ringfence.tools.db.contract import (
     UniqueViolation,
     WrongTask,
 )
-
-SCHEMA = """
-CREATE TABLE item (
-    id BIGINT PRIMARY KEY,
-    name TEXT UNIQUE,
-    amount BIGINT NOT NULL CHECK (amount >= 0)
-);
-CREATE TABLE part (
-    id BIGINT PRIMARY KEY,
-    item_id BIGINT NOT NULL REFERENCES item (id),
-    note TEXT,
-    done BOOLEAN,
-    moment TIMESTAMPTZ
-);
-"""
+from ringfence.tools.db.suite.core import CoreConformance
+from ringfence.tools.db.suite.errors import ErrorConformance
+from ringfence.tools.db.suite.portable import PortableConformance
+from ringfence.tools.db.suite.streams import StreamConformance
+from ringfence.tools.db.suite.subject import SCHEMA as SCHEMA
+from ringfence.tools.db.suite.subject import Subject as Subject
+from ringfence.tools.db.suite.values import ValueConformance
 
 INSERT = "INSERT INTO item (id, name, amount) VALUES ($1, $2, $3)"
 COUNT = "SELECT count(*) FROM item"
 AMOUNT = "SELECT amount FROM item WHERE id = $1"
-
-
-class Subject(Struct, frozen=True):
-    """The database under test: `database(plugin)` is the handle of one plugin."""
-
-    database: Callable[[str], Database]
 
 
 class Item(Struct):
@@ -440,5 +425,13 @@ class TransactionConformance:
             assert there == expected
 
 
-class DatabaseConformance(StatementConformance, TransactionConformance):
+class DatabaseConformance(
+    StatementConformance,
+    ValueConformance,
+    ErrorConformance,
+    PortableConformance,
+    StreamConformance,
+    CoreConformance,
+    TransactionConformance,
+):
     """Derive it with a `subject` fixture."""

@@ -13,17 +13,22 @@ from types import TracebackType
 from typing import Protocol, TypeVar, overload
 
 from ringfence.errors import TransactionHeld
-from ringfence.kernel.ports import Context, Grant, Hold, current
+from ringfence.kernel.ports import Begin, Context, Grant, Hold, current
 from ringfence.tools.db.contract import (
     Database,
     InvalidParameter,
+    QueryError,
     Row,
+    Rows,
+    Sql,
     Transaction,
     TransactionEnded,
     WrongTask,
 )
+from ringfence.tools.db.prepared import Prepared
 from ringfence.tools.db.rows import Answer, Shapes
 from ringfence.tools.db.sql import Kind, Statement, Statements
+from ringfence.tools.db.streams import Cursor, Stream
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,6 +77,15 @@ class Engine(Protocol):
         """Run a reading statement against the last commit."""
         ...
 
+    @property
+    def dialect(self) -> str:
+        """What SQLAlchemy calls the database."""
+        ...
+
+    def stream(self, statement: Statement, params: Params) -> Cursor:
+        """Make a reading statement ready to be run piece by piece; touches nothing yet."""
+        ...
+
     async def begin(self) -> Session:
         """Wait for the right to write, in order of asking, and open a transaction."""
         ...
@@ -84,12 +98,11 @@ class Handles:
         self._engine = engine
         self._open: set[Unit] = set()
         self._domains: dict[str, Statements] = {}
-        self._shapes = Shapes()
 
     def handle(self, grant: Grant) -> Database:
         """Return the `Database` of one plugin."""
         statements = self._domains.setdefault(grant.domain, Statements(grant.domain))
-        return Handle(self._engine, grant, statements, self._shapes, self._open)
+        return Handle(self._engine, grant, statements, self._open)
 
 
 class Handle:
@@ -100,57 +113,80 @@ class Handle:
         engine: Engine,
         grant: Grant,
         statements: Statements,
-        shapes: Shapes,
         units: "set[Unit]",
     ) -> None:
         self.engine = engine
         self.grant = grant
-        self.statements = statements
-        self.shapes = shapes
+        self.statements = Prepared(statements, engine.dialect)
+        self.shapes = Shapes()
         self.units = units
 
     @overload
-    async def fetch_all(self, sql: str, *params: object) -> list[Row]: ...
+    async def fetch_all(self, sql: Sql, *params: object) -> list[Row]: ...
 
     @overload
-    async def fetch_all(self, sql: str, *params: object, into: type[T]) -> list[T]: ...
+    async def fetch_all(self, sql: Sql, *params: object, into: type[T]) -> list[T]: ...
 
     async def fetch_all(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> list[Row] | list[T]:
         return await self._run(sql, params, self.shapes.all_rows, into)
 
     @overload
-    async def fetch_one(self, sql: str, *params: object) -> Row | None: ...
+    async def fetch_one(self, sql: Sql, *params: object) -> Row | None: ...
 
     @overload
-    async def fetch_one(self, sql: str, *params: object, into: type[T]) -> T | None: ...
+    async def fetch_one(self, sql: Sql, *params: object, into: type[T]) -> T | None: ...
 
     async def fetch_one(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> Row | T | None:
         return await self._run(sql, params, self.shapes.first_row, into)
 
     @overload
-    async def fetch_value(self, sql: str, *params: object) -> object: ...
+    async def fetch_value(self, sql: Sql, *params: object) -> object: ...
 
     @overload
-    async def fetch_value(self, sql: str, *params: object, into: type[T]) -> T: ...
+    async def fetch_value(self, sql: Sql, *params: object, into: type[T]) -> T: ...
 
     async def fetch_value(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> object | T:
         return await self._run(sql, params, self.shapes.first_value, into)
 
-    async def execute(self, sql: str, *params: object) -> int:
+    async def execute(self, sql: Sql, *params: object) -> int:
         return await self._run(sql, params, self.shapes.changed, None)
+
+    @overload
+    def stream(self, sql: Sql, *params: object) -> Rows[Row]: ...
+
+    @overload
+    def stream(self, sql: Sql, *params: object, into: type[T]) -> Rows[T]: ...
+
+    def stream(
+        self,
+        sql: Sql,
+        *params: object,
+        into: type[T] | None = None,
+        begin: Begin | None = None,
+    ) -> Rows[Row] | Rows[T]:
+        return Stream(lambda: self._cursor(sql, params), self.shapes, into, begin)
+
+    def _cursor(self, sql: Sql, params: Params) -> tuple[Statement, Cursor]:
+        statement, params = self.statements.given(sql, params)
+        if statement.kind is not Kind.READ:
+            raise QueryError(
+                "a stream only reads; expected SELECT.",
+                subject=statement.shown,
+                hint="Use fetch_all for the rows of RETURNING.",
+            )
+        return statement, self.engine.stream(statement, params)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         return Block(self)
 
-    async def _run(self, sql: str, params: Params, shape: Shape[T, R], into: T) -> R:
-        statement = self.statements.of(sql)
-        statement.expect(params)
+    async def _run(self, sql: Sql, params: Params, shape: Shape[T, R], into: T) -> R:
+        statement, params = self.statements.given(sql, params)
         if statement.kind is Kind.READ:
             return shape(statement, await self.engine.read(statement, params), into)
         context = current.get()
@@ -197,45 +233,44 @@ class Unit:
         return f"ringfence_{self.depth}"
 
     @overload
-    async def fetch_all(self, sql: str, *params: object) -> list[Row]: ...
+    async def fetch_all(self, sql: Sql, *params: object) -> list[Row]: ...
 
     @overload
-    async def fetch_all(self, sql: str, *params: object, into: type[T]) -> list[T]: ...
+    async def fetch_all(self, sql: Sql, *params: object, into: type[T]) -> list[T]: ...
 
     async def fetch_all(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> list[Row] | list[T]:
         return await self._run(sql, params, self.handle.shapes.all_rows, into)
 
     @overload
-    async def fetch_one(self, sql: str, *params: object) -> Row | None: ...
+    async def fetch_one(self, sql: Sql, *params: object) -> Row | None: ...
 
     @overload
-    async def fetch_one(self, sql: str, *params: object, into: type[T]) -> T | None: ...
+    async def fetch_one(self, sql: Sql, *params: object, into: type[T]) -> T | None: ...
 
     async def fetch_one(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> Row | T | None:
         return await self._run(sql, params, self.handle.shapes.first_row, into)
 
     @overload
-    async def fetch_value(self, sql: str, *params: object) -> object: ...
+    async def fetch_value(self, sql: Sql, *params: object) -> object: ...
 
     @overload
-    async def fetch_value(self, sql: str, *params: object, into: type[T]) -> T: ...
+    async def fetch_value(self, sql: Sql, *params: object, into: type[T]) -> T: ...
 
     async def fetch_value(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> object | T:
         return await self._run(sql, params, self.handle.shapes.first_value, into)
 
-    async def execute(self, sql: str, *params: object) -> int:
+    async def execute(self, sql: Sql, *params: object) -> int:
         return await self._run(sql, params, self.handle.shapes.changed, None)
 
-    async def _run(self, sql: str, params: Params, shape: Shape[T, R], into: T) -> R:
+    async def _run(self, sql: Sql, params: Params, shape: Shape[T, R], into: T) -> R:
         self.use()
-        statement = self.handle.statements.of(sql)
-        statement.expect(params)
+        statement, params = self.handle.statements.given(sql, params)
         try:
             answer = await self.session.run(statement, params)
         except InvalidParameter:

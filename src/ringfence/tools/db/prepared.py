@@ -1,0 +1,66 @@
+"""What a feature gives as a statement, and its parameters, made ready to be run.
+
+Text goes to the domain's `Statements`, what SQLAlchemy Core has made to its compiler first. What is
+learned of the latter belongs to one plugin, so that none of its tables outlives it. Called by
+`service.py`.
+"""
+
+import sys
+from typing import TYPE_CHECKING
+
+from ringfence.tools.db.contract import QueryError, Sql
+from ringfence.tools.db.sql import Statement, Statements
+
+if TYPE_CHECKING:
+    from ringfence.tools.db.core import Compiler
+
+Params = tuple[object, ...]
+
+
+class Prepared:
+    """The statements of one plugin.
+
+    Args:
+        statements: Those of its domain.
+        dialect: SQLAlchemy's name for the database.
+    """
+
+    def __init__(self, statements: Statements, dialect: str) -> None:
+        self._statements = statements
+        self._dialect = dialect
+        self._compiler: Compiler | None = None
+
+    def given(self, sql: Sql, params: Params) -> tuple[Statement, Params]:
+        """Return a statement and its parameters, of which there are as many as it takes.
+
+        Raises:
+            QueryError: It is none that a feature may run, or wants other parameters.
+        """
+        if not isinstance(sql, str):
+            sql, params = self._compiled(sql, params)
+        statement = self._statements.of(sql)
+        statement.expect(params)
+        return statement, params
+
+    def _compiled(self, clause: object, params: Params) -> tuple[str, Params]:
+        if "sqlalchemy" not in sys.modules:  # so that it is none of its statements either
+            raise not_sql(clause)
+        if self._compiler is None:
+            from ringfence.tools.db.core import Compiler
+
+            self._compiler = Compiler(self._dialect)
+        if params:
+            raise QueryError(
+                f"a statement of SQLAlchemy brings its values with it; got {len(params)} more.",
+                subject="db",
+                hint="Use `.values(…)`, or `.params(name=value)` for a `bindparam`.",
+            )
+        return self._compiler.text_of(clause)
+
+
+def not_sql(given: object) -> QueryError:
+    """Return the error for what is no statement at all."""
+    return QueryError(
+        f"expected a statement as text or of SQLAlchemy Core, got a {type(given).__name__}.",
+        subject="db",
+    )
