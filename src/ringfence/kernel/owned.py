@@ -72,7 +72,8 @@ async def end_owned(ctx: Context) -> None:
     before = current.get()
     for block in reversed(left):
         if not isinstance(block, asyncio.Task):
-            _log.error("%s has left %s open; it is rolled back", ctx.operation, block)
+            if str(block):  # what was iterated, and not to its end, has no name: nothing is lost
+                _log.error("%s has left %s open; it is rolled back", ctx.operation, block)
             try:
                 await block.__aexit__(asyncio.CancelledError, asyncio.CancelledError(), None)
             except asyncio.CancelledError:

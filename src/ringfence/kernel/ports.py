@@ -13,6 +13,7 @@ from typing import ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 from msgspec import Struct
 
 from ringfence.errors import AppError, Finding, RingfenceError
+from ringfence.kernel.context import Block as Block
 from ringfence.kernel.context import Budget as Budget
 from ringfence.kernel.context import Context as Context
 from ringfence.kernel.context import Hold as Hold
@@ -29,6 +30,7 @@ from ringfence.kernel.payload import describe as describe
 from ringfence.kernel.payload import did_you_mean as did_you_mean
 from ringfence.kernel.payload import faults as faults
 from ringfence.kernel.payload import is_carried as is_carried
+from ringfence.kernel.payload import members as members
 
 C = TypeVar("C", bound=type)
 T = TypeVar("T")
@@ -171,6 +173,12 @@ class Operation(Struct, frozen=True):
     spends: Literal["", "queries", "events"] = ""
     idempotent: bool = False
     yields: type | None = None  # an async context manager whose value is this contract
+    iterates: bool = False  # an async iterator
+
+
+# Awaited by an iteration before its first step, with what ends it should it be left; returns the
+# context from whose `owned` that is to be taken when the iteration has ended.
+Begin = Callable[[Block], Awaitable[Context | None]]
 
 
 def operation(
@@ -178,6 +186,7 @@ def operation(
     spends: Literal["", "queries", "events"] = "",
     idempotent: bool = False,
     yields: type | None = None,
+    iterates: bool = False,
 ) -> Callable[[F], F]:
     """Mark a contract's method as one that passes through the kernel's proxy.
 
@@ -186,10 +195,12 @@ def operation(
         idempotent: Whether repeating it after a lost answer is harmless.
         yields: For `def method(...) -> AbstractAsyncContextManager[X]`: the contract X, whose
             own operations are then proxied as well. The block runs in a context of its own.
+        iterates: For `def method(...) -> AsyncIterator[X]`. The driver's method takes a keyword
+            more, `begin: Begin | None`. A block that has no name is ended without a word.
     """
 
     def mark(method: F) -> F:
-        setattr(method, "__ringfence_operation__", Operation(spends, idempotent, yields))
+        setattr(method, "__ringfence_operation__", Operation(spends, idempotent, yields, iterates))
         return method
 
     return mark

@@ -2,7 +2,8 @@
 
 A method marked `@operation` spends from the budget and refuses while the tool is down; one that
 yields runs its block in a context of its own, which is how a transaction shows in a trace and
-forbids service calls inside it. Unmarked methods of a contract are the driver's own.
+forbids service calls inside it; one that iterates does so at its first step, and ends with its
+context. Unmarked methods of a contract are the driver's own.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from types import SimpleNamespace, TracebackType
 
 from ringfence.errors import RingfenceError
 from ringfence.kernel.call import Gate, close, failure_of, fork
+from ringfence.kernel.context import Block as Owned
 from ringfence.kernel.context import Context, current
 from ringfence.kernel.limits import breach, spend_outer
 from ringfence.kernel.owned import adopt
@@ -43,6 +45,10 @@ def handle(contract: type, target: object, state: ToolState, gate: Gate, plugin:
         elif mark.yields is not None:
             operation = f"{state.instance}.{name}"
             methods[name] = partial(_block, method, mark.yields, operation, state, gate, plugin)
+        elif mark.iterates:
+            methods[name] = partial(
+                method, begin=partial(_begin, _gated(_nothing, mark, state, gate))
+            )
         else:
             methods[name] = _gated(method, mark, state, gate)
     return Handle(**methods)
@@ -82,6 +88,16 @@ def _gated(
         return await method(*args, **options)
 
     return use_and_spend if spends == "queries" else use
+
+
+async def _nothing() -> None:
+    """What an iteration does of itself, to be refused and spent for before its first step."""
+
+
+async def _begin(admit: Callable[[], Awaitable[object]], owned: Owned) -> Context | None:
+    await admit()
+    ctx = current.get()
+    return None if ctx is None else adopt(ctx, owned)
 
 
 class Block:

@@ -31,13 +31,16 @@ class FakeDatabase:
         self.changed = changed
         self.statuses: list[object] = ["pending"]
 
-    async def fetch_value(self, sql: str, *params: object, into: object = None) -> Any:
+    async def fetch_value(self, sql: Any, *params: object, into: object = None) -> Any:
         return 7
 
-    async def execute(self, sql: str, *params: object) -> int:
+    async def execute(self, sql: Any, *params: object) -> int:
         if sql.startswith("UPDATE orders"):
             self.statuses.append(params[1])
         return self.changed
+
+    def stream(self, sql: Any, *params: object, into: object = None) -> Any:
+        raise NotImplementedError
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator["FakeDatabase", None]:

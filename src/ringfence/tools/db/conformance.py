@@ -9,7 +9,6 @@ The fixture gives a fresh database in which SCHEMA has been applied as a migrati
 """
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -28,34 +27,20 @@ from ringfence.tools.db.contract import (
     Transaction,
     TransactionEnded,
     UniqueViolation,
-    UnitOfWork,
     WrongTask,
 )
-
-SCHEMA = """
-CREATE TABLE item (
-    id BIGINT PRIMARY KEY,
-    name TEXT UNIQUE,
-    amount BIGINT NOT NULL CHECK (amount >= 0)
-);
-CREATE TABLE part (
-    id BIGINT PRIMARY KEY,
-    item_id BIGINT NOT NULL REFERENCES item (id),
-    note TEXT,
-    done BOOLEAN,
-    moment TIMESTAMPTZ
-);
-"""
+from ringfence.tools.db.suite.core import CoreConformance
+from ringfence.tools.db.suite.errors import ErrorConformance
+from ringfence.tools.db.suite.portable import PortableConformance
+from ringfence.tools.db.suite.streams import StreamConformance
+from ringfence.tools.db.suite.subject import SCHEMA as SCHEMA
+from ringfence.tools.db.suite.subject import Subject as Subject
+from ringfence.tools.db.suite.values import ValueConformance
+from ringfence.tools.db.suite.work import WorkConformance
 
 INSERT = "INSERT INTO item (id, name, amount) VALUES ($1, $2, $3)"
 COUNT = "SELECT count(*) FROM item"
 AMOUNT = "SELECT amount FROM item WHERE id = $1"
-
-
-class Subject(Struct, frozen=True):
-    """The database under test: `database(plugin)` is the handle of one plugin."""
-
-    database: Callable[[str], Database]
 
 
 class Item(Struct):
@@ -441,120 +426,14 @@ class TransactionConformance:
             assert there == expected
 
 
-class WorkConformance:
-    """`run` and `execute_many`: several statements as one unit."""
-
-    @pytest.fixture
-    def db(self, subject: Subject) -> Database:
-        """The handle of one plugin."""
-        return subject.database("orders.place_order")
-
-    async def test_a_unit_of_work_returns_what_its_function_does(self, db: Database) -> None:
-        """It reads, decides and writes; what it wrote is there when it returns."""
-
-        def work(unit: UnitOfWork) -> list[Item]:
-            unit.execute(INSERT, 1, "a", 5)
-            unit.execute_many(INSERT, [(2, "b", 6), (3, "c", 7)])
-            row = unit.fetch_one("SELECT name, amount FROM item WHERE id = $1", 1, into=Item)
-            assert row == Item("a", 5)
-            if unit.fetch_value(COUNT, into=int) == 3:
-                unit.execute("UPDATE item SET amount = amount + 1 WHERE id = $1", 1)
-            return unit.fetch_all("SELECT name, amount FROM item ORDER BY id", into=Item)
-
-        for _ in range(3):  # first on a thread, it may be, and then not
-            found = await db.run(work)
-            assert found == [Item("a", 6), Item("b", 6), Item("c", 7)]
-            assert await db.fetch_value(COUNT, into=int) == 3
-            await db.execute("DELETE FROM item")
-
-    async def test_a_unit_of_work_that_raises_keeps_nothing(self, db: Database) -> None:
-        """Its own error comes out, and the next one is not disturbed."""
-
-        def fail(unit: UnitOfWork) -> None:
-            unit.execute(INSERT, 1, "a", 1)
-            raise Deliberate
-
-        def clash(unit: UnitOfWork) -> None:
-            unit.execute(INSERT, 1, "a", 1)
-            unit.execute(INSERT, 1, "a", 1)
-
-        for _ in range(3):
-            with pytest.raises(Deliberate):
-                await db.run(fail)
-            with pytest.raises(UniqueViolation):
-                await db.run(clash)
-        assert await db.fetch_value(COUNT, into=int) == 0
-        assert await db.execute(INSERT, 1, "a", 1) == 1
-
-    async def test_units_of_work_do_not_lose_updates(self, db: Database) -> None:
-        """They run one after another, beside transactions as well."""
-        await db.execute(INSERT, 1, "a", 0)
-
-        def increase(unit: UnitOfWork) -> None:
-            amount = unit.fetch_value(AMOUNT, 1, into=int)
-            unit.execute("UPDATE item SET amount = $2 WHERE id = $1", 1, amount + 1)
-
-        async def increase_slowly() -> None:
-            async with db.transaction() as tx:
-                amount = await tx.fetch_value(AMOUNT, 1, into=int)
-                await asyncio.sleep(0)
-                await tx.execute("UPDATE item SET amount = $2 WHERE id = $1", 1, amount + 1)
-
-        both = ((db.run(increase), increase_slowly()) for _ in range(20))
-        await asyncio.gather(*(each for pair in both for each in pair))
-        assert await db.fetch_value(AMOUNT, 1, into=int) == 40
-
-    async def test_a_unit_of_work_is_over_with_its_function(self, db: Database) -> None:
-        """What is kept of it refuses, and a coroutine function is none."""
-        kept: list[UnitOfWork] = []
-        await db.run(kept.append)
-        with pytest.raises(TransactionEnded):
-            kept[0].fetch_value(COUNT)
-
-        async def work(unit: UnitOfWork) -> None:
-            unit.execute(INSERT, 1, "a", 1)
-
-        with pytest.raises(QueryError, match="plain function"):
-            await db.run(work)  # type: ignore[unused-coroutine]
-        assert await db.fetch_value(COUNT, into=int) == 0
-
-    async def test_inside_a_transaction_a_unit_of_work_is_refused(self, db: Database) -> None:
-        """It would wait for its own transaction to end."""
-        async with db.transaction() as tx:
-            with pytest.raises(TransactionHeld, match=r"orders\.place_order"):
-                await db.run(lambda unit: unit.execute(INSERT, 1, "a", 1))
-            with pytest.raises(TransactionHeld):
-                await db.execute_many(INSERT, [(1, "a", 1)])
-            await tx.execute(INSERT, 2, "b", 1)
-        assert await db.fetch_value("SELECT id FROM item", into=int) == 2
-
-    @pytest.mark.parametrize("count", [0, 1, 5000])
-    async def test_many_rows_are_written_as_one(self, db: Database, count: int) -> None:
-        """All of them or, where one is refused, none."""
-        rows = [(number, None, number) for number in range(count)]
-        for _ in range(2):
-            assert await db.execute_many(INSERT, rows) == count
-            assert await db.fetch_value(COUNT, into=int) == count
-            with pytest.raises(UniqueViolation):
-                await db.execute_many(INSERT, [(-1, None, 1), (-2, None, 1), (-1, None, 1)])
-            assert await db.fetch_value(COUNT, into=int) == count
-            async with db.transaction() as tx:
-                changed = await tx.execute_many(
-                    "UPDATE item SET amount = $2 WHERE id = $1", [(row[0], 3) for row in rows]
-                )
-                assert changed == count
-                assert await tx.execute("DELETE FROM item WHERE amount = 3") == count
-
-    async def test_many_rows_that_do_not_fit_are_refused_before_any(self, db: Database) -> None:
-        """A missing value, one that cannot be held, and a statement that only reads."""
-        with pytest.raises(QueryError, match="expected 3"):
-            await db.execute_many(INSERT, [(1, "a", 1), (2, "b")])
-        with pytest.raises(InvalidParameter):
-            await db.execute_many(INSERT, [(1, "a", 1), (2, "b", object())])
-        with pytest.raises(QueryError, match="fetch_all"):
-            await db.execute_many(COUNT, [()])
-        assert await db.fetch_value(COUNT, into=int) == 0
-
-
-class DatabaseConformance(StatementConformance, TransactionConformance, WorkConformance):
+class DatabaseConformance(
+    StatementConformance,
+    ValueConformance,
+    ErrorConformance,
+    PortableConformance,
+    StreamConformance,
+    CoreConformance,
+    TransactionConformance,
+    WorkConformance,
+):
     """Derive it with a `subject` fixture."""

@@ -12,7 +12,7 @@ another. Every driver keeps every guarantee written here, and `conformance.py` p
     └ ToolUnavailable       503   SerializationFailure · Busy · StorageFailure: try again
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar, overload
 
@@ -21,7 +21,20 @@ from ringfence.kernel.ports import contract, operation
 
 T = TypeVar("T")
 R = TypeVar("R")
+T_co = TypeVar("T_co", covariant=True)
 Row = dict[str, object]
+
+
+class Clause(Protocol):
+    """A statement of SQLAlchemy Core, as far as types tell; which are taken, `Queries` says."""
+
+    @property
+    def is_select(self) -> bool: ...
+
+    def compile(self) -> object: ...
+
+
+Sql = str | Clause
 
 
 class ConstraintViolation(ToolError, code="db.constraint_violation"):
@@ -39,7 +52,7 @@ class ForeignKeyViolation(ConstraintViolation, code="db.foreign_key_violation"):
 
 
 class CheckViolation(ConstraintViolation, code="db.check_violation"):
-    """A `CHECK`, or the declared type of a strict table's column, refused a value."""
+    """A `CHECK`, a trigger, or the declared type of a strict table's column refused a value."""
 
 
 class NotNullViolation(ConstraintViolation, code="db.not_null_violation"):
@@ -47,7 +60,8 @@ class NotNullViolation(ConstraintViolation, code="db.not_null_violation"):
 
 
 class InvalidParameter(ToolError, code="db.invalid_parameter"):
-    """A parameter that the database cannot hold: an integer past 64 bits, a NaN, a list."""
+    """A parameter that the database cannot hold: an integer past 64 bits, a NaN, a text with a
+    NUL, something too large, an object that has no plain data. The error never shows the value."""
 
     status = 422
 
@@ -57,7 +71,7 @@ class QueryError(ToolError, code="db.query_error"):
 
 
 class RowMismatch(ToolError, code="db.row_mismatch"):
-    """A row does not fit the type that `into=` asks for."""
+    """A row does not fit the type that `into=` asks for. The error never shows the row."""
 
 
 class NoRow(ToolError, code="db.no_row"):
@@ -65,7 +79,8 @@ class NoRow(ToolError, code="db.no_row"):
 
 
 class TransactionEnded(ToolError, code="db.transaction_ended"):
-    """The transaction is over, or one of its statements failed and only rollback is left."""
+    """The transaction is over, or one of its statements failed and only rollback is left; or a
+    stream's context is over."""
 
 
 class HeldTooLong(ToolError, code="db.held_too_long"):
@@ -73,7 +88,7 @@ class HeldTooLong(ToolError, code="db.held_too_long"):
 
 
 class WrongTask(ToolError, code="db.wrong_task"):
-    """A transaction was used by another task than the one that opened it."""
+    """A transaction was used by another task than the one that opened it, or a stream by two."""
 
 
 class SerializationFailure(ToolUnavailable, code="db.serialization_failure"):
@@ -91,29 +106,37 @@ class StorageFailure(ToolUnavailable, code="db.storage_failure"):
 class Queries(Protocol):
     """What a `Database` and a `Transaction` have in common: one statement at a time.
 
-    Statements are SQL with parameters `$1`, `$2`, …, each of which may occur several times.
-    Parameters are `None`, `bool`, `int`, `float`, `str`, `bytes`, `datetime`, `date`, `time`,
-    `Decimal`, `UUID` or an `Enum` of these. Schema and session statements (`CREATE`, `PRAGMA`,
-    `BEGIN`, …) are refused: the schema is made by migrations, a transaction by `transaction()`.
+    Statements are SQL with parameters `$1`, `$2`, …, each of which may occur several times; or
+    those of SQLAlchemy Core (`select`, `insert`, `update`, `delete`, `text`), which bring their
+    values with them. Schema and session statements (`CREATE`, `PRAGMA`, `BEGIN`, …) are refused:
+    the schema is made by migrations, a transaction by `transaction()`.
+
+    Parameters are data, whatever is in them, and what goes in comes out where `into=` asks for it:
+
+        bool  int (64 bits)  float (no NaN)  str (no NUL)  bytes  Decimal  UUID  Enum of these
+        datetime (aware: comes back in UTC; microseconds)  date  time (without a zone)
+        dict  list  Struct  dataclass  pydantic model (as JSON)  None (as NULL)
     """
 
     @overload
-    async def fetch_all(self, sql: str, *params: object) -> list[Row]: ...
+    async def fetch_all(self, sql: Sql, *params: object) -> list[Row]: ...
 
     @overload
-    async def fetch_all(self, sql: str, *params: object, into: type[T]) -> list[T]: ...
+    async def fetch_all(self, sql: Sql, *params: object, into: type[T]) -> list[T]: ...
 
     @operation(spends="queries")
     async def fetch_all(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> list[Row] | list[T]:
         """Return all rows of a statement, in its order.
 
         Args:
             sql: One statement that returns rows.
             params: The values of `$1`, `$2`, …, in that order.
-            into: A Struct, dataclass or TypedDict to read each row as, columns by name; columns
-                that it does not name are left out. Without it each row is a dict.
+            into: A Struct, dataclass, TypedDict or pydantic model to read each row as, columns by
+                name; columns that it does not name are left out. A field that is itself a dict, a
+                list or one of these is read from JSON. Without it each row is a dict of values as
+                the database has them.
 
         Raises:
             RowMismatch: A row does not fit `into`, or two columns have one name.
@@ -130,14 +153,14 @@ class Queries(Protocol):
         ...
 
     @overload
-    async def fetch_one(self, sql: str, *params: object) -> Row | None: ...
+    async def fetch_one(self, sql: Sql, *params: object) -> Row | None: ...
 
     @overload
-    async def fetch_one(self, sql: str, *params: object, into: type[T]) -> T | None: ...
+    async def fetch_one(self, sql: Sql, *params: object, into: type[T]) -> T | None: ...
 
     @operation(spends="queries")
     async def fetch_one(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> Row | T | None:
         """Return the first row of a statement, or None when it has none.
 
@@ -146,21 +169,22 @@ class Queries(Protocol):
         ...
 
     @overload
-    async def fetch_value(self, sql: str, *params: object) -> object: ...
+    async def fetch_value(self, sql: Sql, *params: object) -> object: ...
 
     @overload
-    async def fetch_value(self, sql: str, *params: object, into: type[T]) -> T: ...
+    async def fetch_value(self, sql: Sql, *params: object, into: type[T]) -> T: ...
 
     @operation(spends="queries")
     async def fetch_value(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> object | T:
         """Return the first column of the first row.
 
         Args:
             sql: One statement that returns a row: `INSERT … RETURNING id`, `SELECT count(*) …`.
             params: The values of `$1`, `$2`, …, in that order.
-            into: The type of the value; without it, the value as the database has it.
+            into: The type of the value, one that is made of others being read from JSON; without
+                it, the value as the database has it.
 
         Raises:
             NoRow: The statement returned no row. Where that is expected, use `fetch_one`.
@@ -172,7 +196,7 @@ class Queries(Protocol):
         ...
 
     @operation(spends="queries")
-    async def execute(self, sql: str, *params: object) -> int:
+    async def execute(self, sql: Sql, *params: object) -> int:
         """Run a statement and return the number of rows that it inserted, updated or deleted.
 
         Args:
@@ -223,38 +247,38 @@ class UnitOfWork(Protocol):
     """
 
     @overload
-    def fetch_all(self, sql: str, *params: object) -> list[Row]: ...
+    def fetch_all(self, sql: Sql, *params: object) -> list[Row]: ...
 
     @overload
-    def fetch_all(self, sql: str, *params: object, into: type[T]) -> list[T]: ...
+    def fetch_all(self, sql: Sql, *params: object, into: type[T]) -> list[T]: ...
 
     def fetch_all(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> list[Row] | list[T]:
         """Return all rows; as `Queries.fetch_all`."""
         ...
 
     @overload
-    def fetch_one(self, sql: str, *params: object) -> Row | None: ...
+    def fetch_one(self, sql: Sql, *params: object) -> Row | None: ...
 
     @overload
-    def fetch_one(self, sql: str, *params: object, into: type[T]) -> T | None: ...
+    def fetch_one(self, sql: Sql, *params: object, into: type[T]) -> T | None: ...
 
-    def fetch_one(self, sql: str, *params: object, into: type[T] | None = None) -> Row | T | None:
+    def fetch_one(self, sql: Sql, *params: object, into: type[T] | None = None) -> Row | T | None:
         """Return the first row, or None; as `Queries.fetch_one`."""
         ...
 
     @overload
-    def fetch_value(self, sql: str, *params: object) -> object: ...
+    def fetch_value(self, sql: Sql, *params: object) -> object: ...
 
     @overload
-    def fetch_value(self, sql: str, *params: object, into: type[T]) -> T: ...
+    def fetch_value(self, sql: Sql, *params: object, into: type[T]) -> T: ...
 
-    def fetch_value(self, sql: str, *params: object, into: type[T] | None = None) -> object | T:
+    def fetch_value(self, sql: Sql, *params: object, into: type[T] | None = None) -> object | T:
         """Return the first column of the first row; as `Queries.fetch_value`."""
         ...
 
-    def execute(self, sql: str, *params: object) -> int:
+    def execute(self, sql: Sql, *params: object) -> int:
         """Run a statement and return the number of rows that it changed."""
         ...
 
@@ -272,6 +296,18 @@ class Transaction(Queries, Protocol):
         rollback is left; to carry on after an expected failure, put that statement in a
         `transaction()` of its own inside this one.
     """
+
+
+class Rows(Protocol[T_co]):
+    """The rows of a stream: an async iterator."""
+
+    def __aiter__(self) -> AsyncIterator[T_co]: ...
+
+    async def __anext__(self) -> T_co: ...
+
+    async def aclose(self) -> None:
+        """End it before its last row; one that has ended stays so."""
+        ...
 
 
 @contract("db")
@@ -303,6 +339,42 @@ class Database(Queries, Protocol):
         Guarantees:
             Those of `transaction`. It spends one query of the budget. Cancelled, a statement in
             progress is ended and nothing is kept; but a function that computes is not stopped.
+        """
+        ...
+
+    @overload
+    def stream(self, sql: Sql, *params: object) -> Rows[Row]: ...
+
+    @overload
+    def stream(self, sql: Sql, *params: object, into: type[T]) -> Rows[T]: ...
+
+    @operation(spends="queries", iterates=True)
+    def stream(self, sql: Sql, *params: object, into: type[T] | None = None) -> Rows[Row] | Rows[T]:
+        """Read a result of any size: `async for row in self.db.stream("SELECT …", into=Order)`.
+
+        A transaction has no stream: while its rows were worked on, no other writer could go on.
+
+        Args:
+            sql: One statement that only reads.
+            params: The values of `$1`, `$2`, …, in that order.
+            into: As for `fetch_all`.
+
+        Returns:
+            The rows, in order, to be iterated once. It raises at its first step what `fetch_all`
+            would raise at once, and RowMismatch at the row that does not fit.
+
+        Raises:
+            QueryError: The statement writes.
+            Busy: As many streams are open as may be, and none has ended within the time that the
+                driver waits for a lock.
+            WrongTask: Two tasks step it at once.
+
+        Guarantees:
+            All rows are of one commit, the last one before the first step, whatever is written
+            meanwhile. Rows come as they are found, and are never all in memory. It holds up
+            neither writers nor other reads. Left before its end, by `break`, by an error or by
+            cancellation, it is ended by whatever ends its last reference, and at the latest with
+            the context of its first step. Spends one query.
         """
         ...
 

@@ -1,111 +1,36 @@
-"""What every driver of `db` shares: the rules of transactions, and statements in and rows out.
+"""What every driver of `db` shares: statements in and rows out, each in the transaction it needs.
 
-A driver implements `Engine` and `Session`, which only transport; `Handles` makes the `Database`
-that a plugin gets. Invariant: a context that holds a transaction never waits for another one, so
-no plugin can wait for itself. Called by drivers; relies on the kernel's proxy for one thing, that
-`transaction()` runs in a context of its own, whose `held` is set here.
+A driver implements `engine.Engine`, which only transports; `Handles` makes the `Database` that a
+plugin gets. `units.py` has the rules of transactions. Called by drivers.
 """
 
-import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from inspect import iscoroutinefunction
-from types import TracebackType
-from typing import Protocol, TypeVar, overload
+from typing import TypeVar, overload
 
-from ringfence.errors import ToolError, TransactionHeld
-from ringfence.kernel.ports import Context, Grant, Hold, current
+from ringfence.errors import TransactionHeld
+from ringfence.kernel.ports import Begin, Grant, current
 from ringfence.tools.db.contract import (
     Database,
-    InvalidParameter,
     QueryError,
     Row,
+    Rows,
+    Sql,
     Transaction,
-    TransactionEnded,
     UnitOfWork,
-    WrongTask,
 )
-from ringfence.tools.db.rows import Answer, Shapes
+from ringfence.tools.db.engine import Engine, Session
+from ringfence.tools.db.prepared import Params, Prepared
+from ringfence.tools.db.rows import Shapes
 from ringfence.tools.db.sql import Kind, Statement, Statements
-from ringfence.tools.db.work import Execute, Params, Work
+from ringfence.tools.db.streams import Cursor, Stream
+from ringfence.tools.db.units import Block, Shape, Unit, by_hand
+from ringfence.tools.db.work import Execute, Work
 
 T = TypeVar("T")
 R = TypeVar("R")
-Shape = Callable[[Statement, Answer, T], R]
-
-COMMITTED = "committed: the cancellation came after COMMIT had begun, and COMMIT succeeded"
-NOT_COMMITTED = "not committed: the cancellation came after COMMIT had begun, and COMMIT failed"
-
-
-class Session(Protocol):
-    """A driver's open transaction. After `commit`, `rollback` or `undo`, whatever they raise, it is
-    over and the next one goes ahead."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether the backend still has the transaction; a full disk may have ended it."""
-        ...
-
-    @property
-    def ended(self) -> Callable[[], ToolError] | None:
-        """What to raise for a transaction that the driver has ended: it lasted too long."""
-        ...
-
-    async def run(self, statement: Statement, params: Params) -> Answer: ...
-
-    async def run_many(self, statement: Statement, rows: Sequence[Params]) -> int: ...
-
-    async def work(self, function: Callable[..., object], call: Callable[[Execute], R]) -> R:
-        """Run a unit of work where the driver sees fit.
-
-        Args:
-            function: What the author wrote: how long it takes is remembered by it.
-            call: It, to be given the way to execute a statement.
-        """
-        ...
-
-    async def mark(self, name: str) -> None:
-        """Set a savepoint."""
-        ...
-
-    async def keep(self, name: str) -> None:
-        """Release a savepoint, keeping what was done since."""
-        ...
-
-    async def rewind(self, name: str) -> None:
-        """Undo what was done since a savepoint, and release it."""
-        ...
-
-    async def commit(self) -> None:
-        """Make it durable. Cancelled once begun, it awaits the outcome and says it in a note:
-        COMMITTED or NOT_COMMITTED."""
-        ...
-
-    async def rollback(self) -> None:
-        """Undo it, and return when what it saw is certain: a failure that is told must be one."""
-        ...
-
-    def undo(self) -> None:
-        """Undo it and return: for whoever is cancelled and tells nothing."""
-        ...
-
-
-class Engine(Protocol):
-    """A driver, as this module sees it."""
-
-    async def read(self, statement: Statement, params: Params) -> Answer:
-        """Run a reading statement against the last commit."""
-        ...
-
-    async def begin(self, holder: str, hold_s: float | None) -> Session:
-        """Wait for the right to write, in order of asking, and open a transaction.
-
-        Args:
-            holder: The plugin that asks.
-            hold_s: How long it may last; None for what is configured.
-        """
-        ...
 
 
 class Handles:
@@ -115,12 +40,11 @@ class Handles:
         self._engine = engine
         self._open: set[Unit] = set()
         self._domains: dict[str, Statements] = {}
-        self._shapes = Shapes()
 
     def handle(self, grant: Grant) -> Database:
         """Return the `Database` of one plugin."""
         statements = self._domains.setdefault(grant.domain, Statements(grant.domain))
-        return Handle(self._engine, grant, statements, self._shapes, self._open)
+        return Handle(self._engine, grant, statements, self._open)
 
 
 class Handle:
@@ -131,53 +55,52 @@ class Handle:
         engine: Engine,
         grant: Grant,
         statements: Statements,
-        shapes: Shapes,
         units: "set[Unit]",
     ) -> None:
         self.engine = engine
         self.grant = grant
-        self.statements = statements
-        self.shapes = shapes
+        self.statements = Prepared(statements, engine.dialect)
+        self.shapes = Shapes()
         self.units = units
 
     @overload
-    async def fetch_all(self, sql: str, *params: object) -> list[Row]: ...
+    async def fetch_all(self, sql: Sql, *params: object) -> list[Row]: ...
 
     @overload
-    async def fetch_all(self, sql: str, *params: object, into: type[T]) -> list[T]: ...
+    async def fetch_all(self, sql: Sql, *params: object, into: type[T]) -> list[T]: ...
 
     async def fetch_all(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> list[Row] | list[T]:
         return await self._run(sql, params, self.shapes.all_rows, into)
 
     @overload
-    async def fetch_one(self, sql: str, *params: object) -> Row | None: ...
+    async def fetch_one(self, sql: Sql, *params: object) -> Row | None: ...
 
     @overload
-    async def fetch_one(self, sql: str, *params: object, into: type[T]) -> T | None: ...
+    async def fetch_one(self, sql: Sql, *params: object, into: type[T]) -> T | None: ...
 
     async def fetch_one(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> Row | T | None:
         return await self._run(sql, params, self.shapes.first_row, into)
 
     @overload
-    async def fetch_value(self, sql: str, *params: object) -> object: ...
+    async def fetch_value(self, sql: Sql, *params: object) -> object: ...
 
     @overload
-    async def fetch_value(self, sql: str, *params: object, into: type[T]) -> T: ...
+    async def fetch_value(self, sql: Sql, *params: object, into: type[T]) -> T: ...
 
     async def fetch_value(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> object | T:
         return await self._run(sql, params, self.shapes.first_value, into)
 
-    async def execute(self, sql: str, *params: object) -> int:
+    async def execute(self, sql: Sql, *params: object) -> int:
         return await self._run(sql, params, self.shapes.changed, None)
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        statement, given = _many(self.statements, sql, rows)
+        statement, given = self.statements.many(sql, rows)
 
         async def run(session: Session) -> int:
             return await session.run_many(statement, given)
@@ -204,14 +127,38 @@ class Handle:
 
         return await self._alone(run, f"{self.grant.instance}.run", None)
 
+    @overload
+    def stream(self, sql: Sql, *params: object) -> Rows[Row]: ...
+
+    @overload
+    def stream(self, sql: Sql, *params: object, into: type[T]) -> Rows[T]: ...
+
+    def stream(
+        self,
+        sql: Sql,
+        *params: object,
+        into: type[T] | None = None,
+        begin: Begin | None = None,
+    ) -> Rows[Row] | Rows[T]:
+        return Stream(lambda: self._cursor(sql, params), self.shapes, into, begin)
+
+    def _cursor(self, sql: Sql, params: Params) -> tuple[Statement, Cursor]:
+        statement, params = self.statements.given(sql, params)
+        if statement.kind is not Kind.READ:
+            raise QueryError(
+                "a stream only reads; expected SELECT.",
+                subject=statement.shown,
+                hint="Use fetch_all for the rows of RETURNING.",
+            )
+        return statement, self.engine.stream(statement, params)
+
     def transaction(
         self, *, hold_s: float | None = None
     ) -> AbstractAsyncContextManager[Transaction]:
         return Block(self, hold_s)
 
-    async def _run(self, sql: str, params: Params, shape: Shape[T, R], into: T) -> R:
-        statement = self.statements.of(sql)
-        statement.expect(params)
+    async def _run(self, sql: Sql, params: Params, shape: Shape[T, R], into: T) -> R:
+        statement, params = self.statements.given(sql, params)
         if statement.kind is Kind.READ:
             return shape(statement, await self.engine.read(statement, params), into)
 
@@ -225,7 +172,7 @@ class Handle:
     ) -> R:
         """Run something in a transaction of its own."""
         context = current.get()
-        held = _by_hand(self.units) if context is None else context.held
+        held = by_hand(self.units) if context is None else context.held
         if held is not None:
             raise TransactionHeld(
                 f"{self.grant.plugin} asked for a write of its own inside the transaction of "
@@ -244,238 +191,3 @@ class Handle:
             raise
         await session.commit()
         return result
-
-
-class Unit:
-    """The `Transaction` that a feature works with: a whole one, or a savepoint inside `outer`."""
-
-    def __init__(self, handle: Handle, session: Session, outer: "Unit | None" = None) -> None:
-        self.handle = handle
-        self.session = session
-        self.outer = outer
-        self.root: Unit = self if outer is None else outer.root
-        self.innermost = self  # of a root alone: where a failing statement does its damage
-        self.depth: int = 0 if outer is None else outer.depth + 1
-        self.task = asyncio.current_task()
-        self.over = ""  # how it ended
-        self.broken = ""  # the error after which only rollback is left
-
-    @property
-    def holder(self) -> str:
-        """The plugin that opened it."""
-        return self.handle.grant.plugin
-
-    @property
-    def mark(self) -> str:
-        """The savepoint's name."""
-        return f"ringfence_{self.depth}"
-
-    @overload
-    async def fetch_all(self, sql: str, *params: object) -> list[Row]: ...
-
-    @overload
-    async def fetch_all(self, sql: str, *params: object, into: type[T]) -> list[T]: ...
-
-    async def fetch_all(
-        self, sql: str, *params: object, into: type[T] | None = None
-    ) -> list[Row] | list[T]:
-        return await self._run(sql, params, self.handle.shapes.all_rows, into)
-
-    @overload
-    async def fetch_one(self, sql: str, *params: object) -> Row | None: ...
-
-    @overload
-    async def fetch_one(self, sql: str, *params: object, into: type[T]) -> T | None: ...
-
-    async def fetch_one(
-        self, sql: str, *params: object, into: type[T] | None = None
-    ) -> Row | T | None:
-        return await self._run(sql, params, self.handle.shapes.first_row, into)
-
-    @overload
-    async def fetch_value(self, sql: str, *params: object) -> object: ...
-
-    @overload
-    async def fetch_value(self, sql: str, *params: object, into: type[T]) -> T: ...
-
-    async def fetch_value(
-        self, sql: str, *params: object, into: type[T] | None = None
-    ) -> object | T:
-        return await self._run(sql, params, self.handle.shapes.first_value, into)
-
-    async def execute(self, sql: str, *params: object) -> int:
-        return await self._run(sql, params, self.handle.shapes.changed, None)
-
-    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        self.use()
-        statement, given = _many(self.handle.statements, sql, rows)
-        return await self._breaking(self.session.run_many(statement, given))
-
-    async def _run(self, sql: str, params: Params, shape: Shape[T, R], into: T) -> R:
-        self.use()
-        statement = self.handle.statements.of(sql)
-        statement.expect(params)
-        answer = await self._breaking(self.session.run(statement, params))
-        return shape(statement, answer, into)
-
-    async def _breaking(self, running: Awaitable[R]) -> R:
-        """Await a statement; after its failure only rollback is left."""
-        try:
-            return await running
-        except InvalidParameter:
-            raise  # refused before it reached the backend
-        except BaseException as error:
-            self._break(f"{type(error).__name__}: {error}")
-            raise
-
-    def use(self) -> None:
-        """Raise unless the transaction may be used now, by this task."""
-        over = self.over or self.root.over
-        if over:
-            raise TransactionEnded(
-                f"it was used after it had {over}.",
-                subject=f"transaction of {self.holder}",
-                hint="Keep what uses `tx` inside its `async with`.",
-            )
-        if not self.belongs_here():
-            raise WrongTask(
-                "it was used by another task; expected the one that opened it.",
-                subject=f"transaction of {self.holder}",
-                hint="Use `tx` one statement after another; gather() has no place inside it.",
-            )
-        if self.session.ended is not None:
-            raise self.session.ended()
-        broken = self.root.innermost.broken or self.broken
-        if broken:
-            raise self.unusable(broken)
-
-    def belongs_here(self) -> bool:
-        """Whether the running task is the one that opened it."""
-        return asyncio.current_task() is self.root.task
-
-    def unusable(self, broken: str) -> TransactionEnded:
-        """Return the error for use after a statement failed."""
-        return TransactionEnded(
-            f"a statement in it had failed ({broken}), so that only rollback was left.",
-            subject=f"transaction of {self.holder}",
-            hint="Put a statement that may fail in a `transaction()` of its own inside this one.",
-        )
-
-    def _break(self, reason: str) -> None:
-        unit: Unit | None = self.root.innermost
-        while unit is not None:
-            unit.broken = unit.broken or reason
-            # A savepoint contains the damage, unless the backend gave up the whole transaction.
-            unit = None if self.session.alive else unit.outer
-
-    async def end(self, error: BaseException | None) -> None:
-        """Commit or roll back; over at once, before anything suspends."""
-        if self.root.over:
-            return  # an outer block was left before this one, and took it along
-        session, broken = self.session, self.broken
-        undo = error is not None or bool(broken)
-        self.over = "been rolled back" if undo else "ended"
-        if self.outer is not None:
-            self.root.innermost = self.outer
-            await (session.rewind(self.mark) if undo else session.keep(self.mark))
-        else:
-            self.handle.units.discard(self)
-            if not undo:
-                await session.commit()
-            elif error is None or isinstance(error, Exception):
-                await session.rollback()
-            else:  # cancelled, or thrown away: nobody hears of it
-                session.undo()
-        if broken and error is None:
-            raise self.unusable(broken) if session.ended is None else session.ended()
-
-
-class Block:
-    """`async with db.transaction()`: decides between transaction, savepoint and refusal."""
-
-    def __init__(self, handle: Handle, hold_s: float | None) -> None:
-        self._handle = handle
-        self._hold_s = hold_s
-        self._unit: Unit | None = None
-        self._context: Context | None = None
-
-    async def __aenter__(self) -> Transaction:
-        if self._unit is not None:
-            raise TransactionEnded("entered twice; expected one `async with` for each.")
-        context = self._context = current.get()
-        outer = self._enclosing(context)
-        if outer is None:
-            session = await self._handle.engine.begin(self._handle.grant.plugin, self._hold_s)
-            unit = Unit(self._handle, session)
-            self._handle.units.add(unit)
-        else:
-            unit = Unit(self._handle, outer.session, outer)
-            await unit.session.mark(unit.mark)
-            unit.root.innermost = unit
-        self._unit = unit
-        if context is not None:
-            context.held = unit
-        return unit
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._unit is not None
-        try:
-            await self._unit.end(error)
-        finally:
-            if self._context is not None:
-                self._context.held = None
-
-    def _enclosing(self, context: Context | None) -> Unit | None:
-        """Return the transaction to set a savepoint in, or None; refuse what would deadlock."""
-        if context is None:
-            held: Hold | None = _by_hand(self._handle.units)
-        else:
-            held = context.parent.held if context.parent is not None else None
-        if held is None:
-            return None
-        plugin = self._handle.grant.plugin
-        unit = held if isinstance(held, Unit) and held.handle.units is self._handle.units else None
-        if unit is not None and unit.holder == plugin and unit.belongs_here():
-            unit = unit.root.innermost
-            unit.use()
-            return unit
-        raise TransactionHeld(
-            f"{plugin} asked for a transaction inside the one that {held.holder} holds"
-            f"{_why(unit, plugin)}.",
-            subject=f"{self._handle.grant.instance}.transaction",
-            hint="End that one first; what must happen together belongs to one plugin's one task.",
-        )
-
-
-def _many(
-    statements: Statements, sql: str, rows: Iterable[Params]
-) -> tuple[Statement, Sequence[Params]]:
-    """Prepare a statement for many rows of parameters; refuse one that only reads."""
-    statement = statements.of(sql)
-    if statement.kind is Kind.READ:
-        raise QueryError(
-            "it only reads; expected INSERT, UPDATE, DELETE or REPLACE.",
-            subject=statement.shown,
-            hint="Use fetch_all.",
-        )
-    given = [tuple(row) for row in rows]
-    for row in given:
-        statement.expect(row)
-    return statement, given
-
-
-def _why(unit: Unit | None, plugin: str) -> str:
-    if unit is None:
-        return ", on another database"
-    return ", from another task" if unit.holder == plugin else ""
-
-
-def _by_hand(units: set[Unit]) -> Unit | None:
-    """Return what this task holds, for work outside the kernel, where no context says it."""
-    task = asyncio.current_task()
-    return next((unit for unit in units if unit.task is task), None)

@@ -151,6 +151,11 @@ def prepare(sql: str, prefix: str = "") -> Statement:
     shown = shorten(sql)
     if "\0" in sql:
         raise QueryError("a statement cannot contain a NUL character.", subject=shown)
+    try:
+        sql.encode()
+    except UnicodeEncodeError:
+        what = "a statement cannot contain half a surrogate pair."
+        raise QueryError(what, subject=shown.encode(errors="replace").decode()) from None
     pieces = list(tokens(sql))
     words = [piece for piece in pieces if piece.kind not in _SILENT]
     while words and words[-1].text == ";":

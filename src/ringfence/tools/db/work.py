@@ -7,13 +7,13 @@ when the function has ended, it refuses.
 from collections.abc import Callable, Iterable
 from typing import TypeVar, overload
 
-from ringfence.tools.db.contract import Row, TransactionEnded
+from ringfence.tools.db.contract import Row, Sql, TransactionEnded
+from ringfence.tools.db.prepared import Params, Prepared
 from ringfence.tools.db.rows import Answer, Shapes
-from ringfence.tools.db.sql import Statement, Statements
+from ringfence.tools.db.sql import Statement
 
 T = TypeVar("T")
 R = TypeVar("R")
-Params = tuple[object, ...]
 Execute = Callable[[Statement, Params], Answer]
 
 
@@ -22,44 +22,42 @@ class Work:
 
     __slots__ = ("_execute", "_holder", "_shapes", "_statements")
 
-    def __init__(
-        self, execute: Execute, holder: str, statements: Statements, shapes: Shapes
-    ) -> None:
+    def __init__(self, execute: Execute, holder: str, statements: Prepared, shapes: Shapes) -> None:
         self._execute: Execute | None = execute
         self._holder = holder
         self._statements = statements
         self._shapes = shapes
 
     @overload
-    def fetch_all(self, sql: str, *params: object) -> list[Row]: ...
+    def fetch_all(self, sql: Sql, *params: object) -> list[Row]: ...
 
     @overload
-    def fetch_all(self, sql: str, *params: object, into: type[T]) -> list[T]: ...
+    def fetch_all(self, sql: Sql, *params: object, into: type[T]) -> list[T]: ...
 
     def fetch_all(
-        self, sql: str, *params: object, into: type[T] | None = None
+        self, sql: Sql, *params: object, into: type[T] | None = None
     ) -> list[Row] | list[T]:
         return self._run(sql, params, self._shapes.all_rows, into)
 
     @overload
-    def fetch_one(self, sql: str, *params: object) -> Row | None: ...
+    def fetch_one(self, sql: Sql, *params: object) -> Row | None: ...
 
     @overload
-    def fetch_one(self, sql: str, *params: object, into: type[T]) -> T | None: ...
+    def fetch_one(self, sql: Sql, *params: object, into: type[T]) -> T | None: ...
 
-    def fetch_one(self, sql: str, *params: object, into: type[T] | None = None) -> Row | T | None:
+    def fetch_one(self, sql: Sql, *params: object, into: type[T] | None = None) -> Row | T | None:
         return self._run(sql, params, self._shapes.first_row, into)
 
     @overload
-    def fetch_value(self, sql: str, *params: object) -> object: ...
+    def fetch_value(self, sql: Sql, *params: object) -> object: ...
 
     @overload
-    def fetch_value(self, sql: str, *params: object, into: type[T]) -> T: ...
+    def fetch_value(self, sql: Sql, *params: object, into: type[T]) -> T: ...
 
-    def fetch_value(self, sql: str, *params: object, into: type[T] | None = None) -> object | T:
+    def fetch_value(self, sql: Sql, *params: object, into: type[T] | None = None) -> object | T:
         return self._run(sql, params, self._shapes.first_value, into)
 
-    def execute(self, sql: str, *params: object) -> int:
+    def execute(self, sql: Sql, *params: object) -> int:
         return self._run(sql, params, self._shapes.changed, None)
 
     def execute_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> int:
@@ -70,7 +68,7 @@ class Work:
         self._execute = None
 
     def _run(
-        self, sql: str, params: Params, shape: Callable[[Statement, Answer, T], R], into: T
+        self, sql: Sql, params: Params, shape: Callable[[Statement, Answer, T], R], into: T
     ) -> R:
         if self._execute is None:
             raise TransactionEnded(
@@ -78,6 +76,5 @@ class Work:
                 subject=f"unit of work of {self._holder}",
                 hint="Return what you need of it.",
             )
-        statement = self._statements.of(sql)
-        statement.expect(params)
+        statement, params = self._statements.given(sql, params)
         return shape(statement, self._execute(statement, params), into)

@@ -1,37 +1,25 @@
 """One connection to a SQLite file, and what a statement's run on it looks like.
 
-Owns the pragmas of a connection, the translation of parameters and of SQLite's errors, and the
-measuring that decides where a statement runs: on a thread until it has proved short there, on the
-event loop from then on, until it proves to cost more than SHORT_S. Called by
-`_sqlite_writer.py`, `_sqlite_readers.py` and `_sqlite_file.py`.
+Owns the pragmas of a connection, and the measuring that decides where a statement runs: on a thread
+until it has proved short there, on the event loop from then on, until it proves to cost more than
+SHORT_S. Called by `_sqlite_writer.py`, `_sqlite_readers.py`, `_sqlite_streams.py` and
+`_sqlite_file.py`.
 """
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from enum import Enum
 from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Protocol, TypeVar
-from uuid import UUID
 
 from msgspec import Struct
 
-from ringfence.errors import ToolError, ToolUnavailable
-from ringfence.tools.db.contract import (
-    Busy,
-    CheckViolation,
-    ConstraintViolation,
-    ForeignKeyViolation,
-    InvalidParameter,
-    NotNullViolation,
-    QueryError,
-    SerializationFailure,
-    StorageFailure,
-    UniqueViolation,
-)
+from ringfence.tools.db.drivers._sqlite_errors import FAILURES, explained
+from ringfence.tools.db.drivers._sqlite_errors import stopped as stopped
+from ringfence.tools.db.drivers._sqlite_errors import translated as translated
+from ringfence.tools.db.drivers._sqlite_values import native as native
+from ringfence.tools.db.drivers._sqlite_values import order_decimals
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.sql import CACHED_STATEMENTS, Kind, Pace, Statement
 
@@ -41,9 +29,6 @@ R = TypeVar("R")
 SHORT_S = 0.001
 # A statement that keeps the loop longer in one of so many runs stays away from it for good.
 SELDOM = 1000
-
-_NATIVE = frozenset({int, str, bytes, bool, type(None)})
-_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> sqlite3.Connection:
@@ -62,6 +47,7 @@ def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> sql
         cached_statements=CACHED_STATEMENTS,
     )
     try:
+        order_decimals(line)
         line.execute("PRAGMA foreign_keys = ON")
         line.execute("PRAGMA trusted_schema = OFF")
         line.execute("PRAGMA synchronous = FULL")
@@ -71,13 +57,6 @@ def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> sql
         line.close()
         raise
     return line
-
-
-def stopped() -> ToolUnavailable:
-    """Return the error of work that comes before the start or after the stop."""
-    return ToolUnavailable(
-        "it is not running; expected it to be started.", subject="db", retry_after_s=1.0
-    )
 
 
 @contextmanager
@@ -95,10 +74,8 @@ def run(line: sqlite3.Connection, statement: Statement, values: tuple[object, ..
     try:
         cursor = line.execute(statement.text, statement.bound(values))
         rows = cursor.fetchall()
-    except UnicodeEncodeError:
-        raise _half_a_pair(statement) from None
-    except sqlite3.Error as error:
-        raise translated(error, statement.shown) from None
+    except FAILURES as error:
+        raise explained(error, statement, line) from None
     columns = cursor.description
     names = tuple(column[0] for column in columns) if columns else ()
     if statement.kind is Kind.READ:
@@ -107,12 +84,6 @@ def run(line: sqlite3.Connection, statement: Statement, values: tuple[object, ..
     if statement.common:  # sqlite3 counts only what begins with the verb itself
         changed = line.execute("SELECT changes()").fetchone()[0]
     return Answer(names, rows, changed)
-
-
-def _half_a_pair(statement: Statement) -> InvalidParameter:
-    return InvalidParameter(
-        "text with half a surrogate pair; expected valid Unicode.", subject=statement.shown
-    )
 
 
 def run_on_thread(
@@ -131,10 +102,8 @@ def run_many(
         return sum(run(line, statement, values).changed for values in rows)
     try:
         return line.executemany(statement.text, map(statement.bound, rows)).rowcount
-    except UnicodeEncodeError:
-        raise _half_a_pair(statement) from None
-    except sqlite3.Error as error:
-        raise translated(error, statement.shown) from None
+    except FAILURES as error:
+        raise explained(error, statement, line) from None
 
 
 class Paced(Protocol):
@@ -204,96 +173,3 @@ class Inline:
             return False
         self._spent = 0.0
         return True
-
-
-def native(params: tuple[object, ...], shown: str) -> tuple[object, ...]:
-    """Return parameters as SQLite holds them."""
-    if _NATIVE.issuperset(map(type, params)):
-        for value in params:
-            if type(value) is int and not _LEAST <= value <= _MOST:
-                raise _refused(params.index(value), "an integer past 64 bits", shown)
-        return params
-    return tuple(_native(at, value, shown) for at, value in enumerate(params))
-
-
-def _native(at: int, value: object, shown: str) -> object:
-    match value:
-        case Enum():
-            return _native(at, value.value, shown)
-        case float() if value != value:
-            raise _refused(at, "a NaN, which would be stored as NULL", shown)
-        case int() if not _LEAST <= value <= _MOST:
-            raise _refused(at, "an integer past 64 bits", shown)
-        case None | int() | float() | str() | bytes():
-            return value
-        case bytearray() | memoryview():
-            return bytes(value)
-        case datetime():
-            return _moment(value)
-        case date():
-            return value.isoformat()
-        case time():
-            return value.isoformat("microseconds")
-        case Decimal() | UUID():
-            return str(value)
-        case _:
-            raise _refused(at, f"a {type(value).__name__}", shown)
-
-
-def _moment(value: datetime) -> str:
-    """Return text that sorts as time does: aware times in UTC, all with microseconds."""
-    if value.tzinfo is None:
-        return value.isoformat(timespec="microseconds")
-    utc = value.astimezone(UTC).replace(tzinfo=None)
-    return utc.isoformat(timespec="microseconds") + "Z"
-
-
-def _refused(at: int, what: str, shown: str) -> InvalidParameter:
-    return InvalidParameter(
-        f"${at + 1} is {what}; expected a value that the database can hold.", subject=shown
-    )
-
-
-_CONSTRAINTS: dict[str, type[ConstraintViolation]] = {
-    "SQLITE_CONSTRAINT_UNIQUE": UniqueViolation,
-    "SQLITE_CONSTRAINT_PRIMARYKEY": UniqueViolation,
-    "SQLITE_CONSTRAINT_ROWID": UniqueViolation,
-    "SQLITE_CONSTRAINT_FOREIGNKEY": ForeignKeyViolation,
-    "SQLITE_CONSTRAINT_CHECK": CheckViolation,
-    "SQLITE_CONSTRAINT_DATATYPE": CheckViolation,
-    "SQLITE_CONSTRAINT_NOTNULL": NotNullViolation,
-}
-_STORAGE = (
-    "SQLITE_FULL",
-    "SQLITE_IOERR",
-    "SQLITE_CANTOPEN",
-    "SQLITE_READONLY",
-    "SQLITE_CORRUPT",
-    "SQLITE_NOTADB",
-    "SQLITE_NOMEM",
-    "SQLITE_PERM",
-    "SQLITE_PROTOCOL",
-)
-
-
-def translated(error: sqlite3.Error, subject: str) -> ToolError:
-    """Return the contract's error for one of SQLite's."""
-    name = getattr(error, "sqlite_errorname", "")
-    text = str(error)
-    if name.startswith("SQLITE_CONSTRAINT"):
-        kind = _CONSTRAINTS.get(name, ConstraintViolation)
-        return kind(f"{text}.", subject=subject)
-    if name == "SQLITE_BUSY_SNAPSHOT":
-        return SerializationFailure("another transaction was faster.", subject=subject)
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return Busy(
-            "another process holds the database's lock.",
-            subject=subject,
-            hint="Try again; if it lasts, find who has the file open.",
-            retry_after_s=1.0,
-        )
-    if name == "SQLITE_INTERRUPT":
-        return stopped()
-    if name.startswith(_STORAGE):
-        return StorageFailure(f"the storage failed ({name}: {text}).", subject=subject)
-    return QueryError(f"{text}.", subject=subject)

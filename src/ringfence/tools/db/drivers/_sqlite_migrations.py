@@ -11,6 +11,7 @@ from contextlib import suppress
 from ringfence.errors import Finding, StartRefused
 from ringfence.kernel.ports import Clock
 from ringfence.tools.db.drivers._sqlite_line import translated
+from ringfence.tools.db.drivers._sqlite_values import declared
 from ringfence.tools.db.migrations import CHANGED, FAILED, Command, Migration
 from ringfence.tools.db.sql import shorten
 
@@ -82,7 +83,7 @@ def _apply(line: sqlite3.Connection, migration: Migration, clock: Clock) -> None
         return
     for command in migration.commands:
         try:
-            line.execute(command.text)
+            line.execute(declared(command.text))
             lost = not line.in_transaction
         except sqlite3.Error as error:
             raise _refused(migration, command, str(error)) from None

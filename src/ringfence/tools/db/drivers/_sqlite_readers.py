@@ -2,14 +2,16 @@
 
 Statements that have proved short share one connection on the event loop; the others borrow a
 connection with a thread of its own, at most `most` at once, in order of asking. Called by
-`sqlite.py`.
+`sqlite.py`; `_sqlite_streams.py` has a `Pool` of its own.
 """
 
 import asyncio
 import sqlite3
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
+from ringfence.kernel.ports import Timer
 from ringfence.tools.db.contract import Busy
 from ringfence.tools.db.drivers._sqlite_line import (
     Inline,
@@ -20,29 +22,34 @@ from ringfence.tools.db.drivers._sqlite_line import (
     translated,
 )
 from ringfence.tools.db.drivers._worker import Job, Worker
+from ringfence.tools.db.prepared import Params
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.sql import Pace, Statement
-from ringfence.tools.db.work import Params
+from ringfence.tools.db.streams import Chunk
 
 
 class Reader:
     """A connection and its thread; the connection is opened there, by the first read."""
 
-    def __init__(self, path: Path, number: int, busy_timeout_s: float) -> None:
-        self.worker = Worker(f"ringfence-db-reader-{number}")
-        self.job: Job[Answer] | None = None
+    def __init__(self, path: Path, name: str, busy_timeout_s: float) -> None:
+        self.worker = Worker(f"ringfence-db-{name}")
+        self.job: Job[Answer] | Job[Chunk] | None = None
         self._path = path
         self._busy_timeout_s = busy_timeout_s
         self._line: sqlite3.Connection | None = None
 
-    def read(self, statement: Statement, values: Params) -> Answer:
-        """Run a statement; called on the thread."""
+    def line(self, statement: Statement) -> sqlite3.Connection:
+        """Return the connection; called on the thread, for the sake of a statement."""
         try:
             if self._line is None:
                 self._line = open_line(self._path, query_only=True, wait_s=self._busy_timeout_s)
-            return run_on_thread(self._line, statement, values)
         except sqlite3.Error as error:
             raise translated(error, statement.shown) from None
+        return self._line
+
+    def read(self, statement: Statement, values: Params) -> Answer:
+        """Run a statement; called on the thread."""
+        return run_on_thread(self.line(statement), statement, values)
 
     def interrupt(self) -> None:
         """End the statement that is running, if one is."""
@@ -54,6 +61,73 @@ class Reader:
         if self._line is not None:
             self._line.close()
             self._line = None
+
+
+class Pool:
+    """Connections with threads, lent to one after another, first come, first served.
+
+    Args:
+        path: The file.
+        most: How many there may be.
+        busy_timeout_s: How long each waits for another process's lock.
+        name: What the threads are called.
+    """
+
+    def __init__(self, path: Path, most: int, busy_timeout_s: float, name: str) -> None:
+        self.all: list[Reader] = []
+        self._path = path
+        self._most = most
+        self._busy_timeout_s = busy_timeout_s
+        self._name = name
+        self._idle: list[Reader] = []
+        self._waiting: deque[asyncio.Future[Reader]] = deque()
+
+    async def borrow(
+        self, expect: Callable[[asyncio.Future[Reader]], Timer] | None = None
+    ) -> Reader:
+        """Return one, to be given back.
+
+        Args:
+            expect: Called if all are lent, with what is waited for; may end that with an error
+                later, unless it is cancelled.
+        """
+        if self._idle:
+            return self._idle.pop()
+        if len(self.all) < self._most:
+            reader = Reader(self._path, f"{self._name}-{len(self.all) + 1}", self._busy_timeout_s)
+            self.all.append(reader)
+            return reader
+        waiter: asyncio.Future[Reader] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        timer = expect(waiter) if expect is not None else None
+        try:
+            return await waiter
+        except BaseException:  # cancelled, or its coroutine thrown away
+            if not waiter.cancel() and not waiter.cancelled() and waiter.exception() is None:
+                self.give_back(waiter.result())
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def give_back(self, reader: Reader) -> None:
+        """Lend it to who has waited longest."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(reader)
+                return
+        self._idle.append(reader)
+
+    def close(self) -> None:
+        """Refuse who waits, and end what runs."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(stopped())
+        for reader in self.all:
+            if reader.job is not None:
+                reader.job.insist(reader.interrupt)
 
 
 class Readers:
@@ -68,13 +142,8 @@ class Readers:
         busy_timeout_s: float,
     ) -> None:
         self.line = line
-        self.all: list[Reader] = []
-        self._path = path
+        self.pool = Pool(path, most, busy_timeout_s, "reader")
         self._inline = inline
-        self._most = most
-        self._busy_timeout_s = busy_timeout_s
-        self._idle: list[Reader] = []
-        self._waiting: deque[asyncio.Future[Reader]] = deque()
         self._closed = False
 
     async def read(self, statement: Statement, params: Params) -> Answer:
@@ -93,45 +162,15 @@ class Readers:
         return await self._read_on_thread(statement, values)
 
     async def _read_on_thread(self, statement: Statement, values: Params) -> Answer:
-        reader = await self._borrow()
+        reader = await self.pool.borrow()
         try:
             job = reader.job = reader.worker.submit(lambda: reader.read(statement, values))
             return await job.wait_or_stop(reader.interrupt)
         finally:
-            self._give_back(reader)
-
-    async def _borrow(self) -> Reader:
-        if self._idle:
-            return self._idle.pop()
-        if len(self.all) < self._most:
-            reader = Reader(self._path, len(self.all) + 1, self._busy_timeout_s)
-            self.all.append(reader)
-            return reader
-        waiter: asyncio.Future[Reader] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        try:
-            return await waiter
-        except BaseException:  # cancelled, or its coroutine thrown away
-            if not waiter.cancel() and not waiter.cancelled() and waiter.exception() is None:
-                self._give_back(waiter.result())
-            raise
-
-    def _give_back(self, reader: Reader) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(reader)
-                return
-        self._idle.append(reader)
+            self.pool.give_back(reader)
 
     def close(self) -> None:
         """Refuse who waits and who comes, and end what runs."""
         self._closed = True
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_exception(stopped())
-        for reader in self.all:
-            if reader.job is not None:
-                reader.job.insist(reader.interrupt)
+        self.pool.close()
         self.line.close()

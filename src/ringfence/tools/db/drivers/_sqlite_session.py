@@ -25,11 +25,12 @@ from ringfence.tools.db.drivers._sqlite_line import (
     translated,
 )
 from ringfence.tools.db.drivers._worker import Job
+from ringfence.tools.db.engine import COMMITTED, NOT_COMMITTED
 from ringfence.tools.db.held import whereabouts
+from ringfence.tools.db.prepared import Params
 from ringfence.tools.db.rows import Answer
-from ringfence.tools.db.service import COMMITTED, NOT_COMMITTED
 from ringfence.tools.db.sql import Kind, Pace, Statement
-from ringfence.tools.db.work import Execute, Params
+from ringfence.tools.db.work import Execute
 
 if TYPE_CHECKING:
     from ringfence.tools.db.drivers._sqlite_writer import Writer

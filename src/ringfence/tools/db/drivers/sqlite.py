@@ -2,7 +2,8 @@
 
 Transport only; the rules are in `service.py`. Statements that have proved short run on the event
 loop, because handing them to a thread costs ten times what they do; slow ones and COMMIT run on
-threads. Threads: one for writing, up to `readers` for slow reads, each started when first needed.
+threads. Threads: one for writing, up to `readers` for slow reads and up to `streams` for streams,
+each started when first needed.
 Made, started and stopped by the kernel, which hands out what `handle` returns.
 """
 
@@ -23,13 +24,14 @@ from ringfence.tools.db.drivers._sqlite_file import locate, prepare
 from ringfence.tools.db.drivers._sqlite_line import Inline, open_line, stopped
 from ringfence.tools.db.drivers._sqlite_readers import Readers
 from ringfence.tools.db.drivers._sqlite_session import WriterSession
+from ringfence.tools.db.drivers._sqlite_streams import StreamCursor, Streams
 from ringfence.tools.db.drivers._sqlite_writer import Writer
 from ringfence.tools.db.drivers._worker import Job, Worker
 from ringfence.tools.db.migrations import Migration, discover
+from ringfence.tools.db.prepared import Params
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.service import Handles
 from ringfence.tools.db.sql import Statement
-from ringfence.tools.db.work import Params
 
 # How long stop waits for a statement or a sync that does not end; its thread is a daemon.
 STOP_S = 5.0
@@ -44,18 +46,21 @@ class Config(Struct, frozen=True):
         hold: How long a transaction may last, unless it asks for longer: it keeps all others from
             writing.
         readers: How many slow reads may run at once, each on a thread and connection of its own.
+        streams: How many streams may be open at once, likewise; more wait for `busy_timeout_s`.
     """
 
     path: str = ""
     busy_timeout_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
     hold: Seconds = Seconds(0.25)
     readers: Annotated[int, Meta(ge=1, le=64)] = 2
+    streams: Annotated[int, Meta(ge=1, le=64)] = 8
 
 
 class Driver:
     """SQLite behind the contract of `db`."""
 
     Config: ClassVar[type[Struct]] = Config
+    dialect = "sqlite"
 
     def __init__(self, config: Struct, env: ToolEnv) -> None:
         assert isinstance(config, Config)
@@ -66,6 +71,7 @@ class Driver:
         self._worker: Worker | None = None
         self._writer: Writer | None = None
         self._readers: Readers | None = None
+        self._streams: Streams | None = None
 
     async def start(self) -> None:
         """Open the file and bring its schema up to date.
@@ -87,6 +93,7 @@ class Driver:
         )
         reading = open_line(path, query_only=True)
         self._readers = Readers(reading, path, inline, config.readers, config.busy_timeout_s)
+        self._streams = Streams(path, config.streams, config.busy_timeout_s, env.clock)
 
     def _open(self, path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
         """On the thread; kept for `stop`, which also comes after a start that was given up."""
@@ -101,27 +108,28 @@ class Driver:
 
     async def stop(self) -> None:
         """Refuse new work, let what runs come to its end, close the file."""
-        writer, readers, worker = self._writer, self._readers, self._worker
-        self._writer = self._readers = self._worker = None
+        writer, worker = self._writer, self._worker
+        reading = [each for each in (self._readers, self._streams) if each is not None]
+        self._writer = self._readers = self._streams = self._worker = None
         workers: list[Worker] = []
         closing: list[Job[None]] = []
-        if readers is not None:
-            readers.close()
-            workers += [reader.worker for reader in readers.all]
-            closing += [reader.worker.submit(reader.close) for reader in readers.all]
+        for each in reading:
+            each.close()
+            workers += [reader.worker for reader in each.pool.all]
+            closing += [reader.worker.submit(reader.close) for reader in each.pool.all]
         if writer is not None:
             writer.close()
         if worker is not None:
             workers.append(worker)
             closing.append(worker.submit(self._close))
-        for each in workers:
-            each.end()
+        for ending in workers:
+            ending.end()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 for job in closing:
                     await job.wait()
-                for each in workers:
-                    each.join(STOP_S)
+                for ending in workers:
+                    ending.join(STOP_S)
 
     def handle(self, grant: Grant) -> Database:
         """Return the database as one plugin sees it."""
@@ -132,6 +140,12 @@ class Driver:
         if self._readers is None:
             raise stopped()
         return await self._readers.read(statement, params)
+
+    def stream(self, statement: Statement, params: Params) -> StreamCursor:
+        """Serve `service.Engine`."""
+        if self._streams is None:
+            raise stopped()
+        return self._streams.stream(statement, params)
 
     async def begin(self, holder: str, hold_s: float | None) -> WriterSession:
         """Serve `service.Engine`."""
