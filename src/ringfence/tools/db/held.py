@@ -12,9 +12,7 @@ from itertools import dropwhile
 from pathlib import Path
 from types import FrameType
 
-import ringfence
-
-_RINGFENCE = str(Path(ringfence.__file__).parent)
+_RINGFENCE = str(Path(__file__).parents[2])
 _STANDARD = str(Path(asyncio.__file__).parent.parent)  # it alone is nobody's: a queue, a pool
 _MOST_FRAMES = 20
 
