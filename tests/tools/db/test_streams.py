@@ -283,6 +283,15 @@ async def test_memory_is_bounded_by_bytes(db: Database) -> None:
     assert last == 20
 
 
+async def test_rows_that_are_found_slowly_are_not_waited_for(db: Database) -> None:
+    """Five hundred of them would take half a minute; the first one is there before."""
+    count = "WITH RECURSIVE m (j) AS (SELECT i UNION ALL SELECT j + 1 FROM m WHERE j < 200000)"
+    found = f"SELECT i, ({count} SELECT max(j) FROM m) AS n FROM n"
+    slow = ENDLESS.replace("SELECT i FROM n", found)
+    async with asyncio.timeout(8), aclosing(db.stream(slow)) as rows:
+        assert (await anext(rows))["i"] == 1
+
+
 async def test_the_databases_stop_ends_it(tmp_path: Path) -> None:
     """One that is open then is told so when it goes on, and holds up nothing."""
     migrations(tmp_path, {"orders": MIGRATION})
