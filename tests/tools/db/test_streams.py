@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import aclosing, closing, nullcontext
 from pathlib import Path
@@ -272,11 +273,23 @@ async def test_one_that_waits_in_vain_leaves_nothing_behind(db: Database) -> Non
 async def test_memory_is_bounded_by_bytes(db: Database) -> None:
     """Rows of a megabyte each come one by one, not five hundred at once."""
     sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20) "
-    rows = db.stream(sql + "SELECT i, zeroblob(1000000) AS data FROM n")
-    most = 0
-    async for _ in rows:
-        most = max(most, len(list(rows._rows)))  # type: ignore[attr-defined]
-    assert most <= 1
+    tracemalloc.start()
+    try:
+        async for row in db.stream(sql + "SELECT i, zeroblob(1000000) AS data FROM n"):
+            last = row["i"]
+        assert tracemalloc.get_traced_memory()[1] < 6_000_000
+    finally:
+        tracemalloc.stop()
+    assert last == 20
+
+
+async def test_rows_that_are_found_slowly_are_not_waited_for(db: Database) -> None:
+    """Five hundred of them would take half a minute; the first one is there before."""
+    count = "WITH RECURSIVE m (j) AS (SELECT i UNION ALL SELECT j + 1 FROM m WHERE j < 200000)"
+    found = f"SELECT i, ({count} SELECT max(j) FROM m) AS n FROM n"
+    slow = ENDLESS.replace("SELECT i FROM n", found)
+    async with asyncio.timeout(8), aclosing(db.stream(slow)) as rows:
+        assert (await anext(rows))["i"] == 1
 
 
 async def test_the_databases_stop_ends_it(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class Prepared:
         return statement, given
 
     def _compiled(self, clause: object, params: Params) -> tuple[str, Params]:
-        if "sqlalchemy" not in sys.modules:  # so that it is none of its statements either
+        if sys.modules.get("sqlalchemy") is None:  # so that it is none of its statements either
             raise not_sql(clause)
         if self._compiler is None:
             from ringfence.tools.db.core import Compiler

@@ -26,21 +26,19 @@ from ringfence.tools.db.contract import (
 )
 from ringfence.tools.db.sql import Statement, significant
 
-_CONSTRAINTS: dict[str, tuple[type[ConstraintViolation], str]] = {
-    "UNIQUE": (UniqueViolation, "Where that is expected, catch it, or write ON CONFLICT … DO …."),
-    "PRIMARYKEY": (UniqueViolation, "Where that is expected, catch it, or write ON CONFLICT …."),
-    "ROWID": (UniqueViolation, ""),
-    "FOREIGNKEY": (
-        ForeignKeyViolation,
-        "Insert what is referred to first; delete what refers to it first.",
-    ),
-    "CHECK": (CheckViolation, ""),
-    "DATATYPE": (CheckViolation, ""),
-    "TRIGGER": (CheckViolation, ""),
-    "NOTNULL": (NotNullViolation, ""),
+_EXPECTED = "Where that is expected, catch it, or write ON CONFLICT … DO …."
+_REFERRED = "Insert what is referred to first; delete what refers to it first."
+# By extended codes: sqlite3 knows the names of some only.
+_CONSTRAINTS: dict[int, tuple[type[ConstraintViolation], str]] = {
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE: (UniqueViolation, _EXPECTED),
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: (UniqueViolation, _EXPECTED),
+    sqlite3.SQLITE_CONSTRAINT_ROWID: (UniqueViolation, _EXPECTED),
+    sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: (ForeignKeyViolation, _REFERRED),
+    sqlite3.SQLITE_CONSTRAINT_CHECK: (CheckViolation, ""),
+    sqlite3.SQLITE_CONSTRAINT | 12 << 8: (CheckViolation, ""),  # a strict table's type
+    sqlite3.SQLITE_CONSTRAINT_TRIGGER: (CheckViolation, ""),
+    sqlite3.SQLITE_CONSTRAINT_NOTNULL: (NotNullViolation, ""),
 }
-# Mistakes in a statement, by their primary codes.
-_MISTAKES = frozenset({"SQLITE_ERROR", "SQLITE_AUTH", "SQLITE_RANGE"})
 _UNKNOWN = re.compile(
     r"no such (?P<what>table|column|function): (?P<name>\S+)"
     r"|table (?P<table>\S+) has no column named (?P<column>\S+)"
@@ -66,37 +64,37 @@ def stopped() -> ToolUnavailable:
 
 def translated(error: sqlite3.Error | sqlite3.Warning, subject: str) -> ToolError:
     """Return the contract's error for one of SQLite's."""
-    name: str = getattr(error, "sqlite_errorname", "")
+    code: int = getattr(error, "sqlite_errorcode", 0)
     text = str(error)
-    primary = "_".join(name.split("_")[:2])
-    match primary:
-        case "SQLITE_CONSTRAINT":
-            kind, hint = _CONSTRAINTS.get(name.split("_")[-1], (ConstraintViolation, ""))
+    match code & 0xFF:
+        case sqlite3.SQLITE_OK:  # of the module, not of SQLite
+            return _of_the_module(text, subject)
+        case sqlite3.SQLITE_CONSTRAINT:
+            kind, hint = _CONSTRAINTS.get(code, (ConstraintViolation, ""))
             return kind(f"{text[:1].lower()}{text[1:]}.", subject=subject, hint=hint)
-        case "SQLITE_BUSY" | "SQLITE_LOCKED" if name != "SQLITE_BUSY_SNAPSHOT":
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED if code != sqlite3.SQLITE_BUSY_SNAPSHOT:
             return Busy(
                 "another process holds the database's lock.",
                 subject=subject,
                 hint="Try again; if it lasts, find who has the file open.",
                 retry_after_s=1.0,
             )
-        case "SQLITE_BUSY" | "SQLITE_SCHEMA" | "SQLITE_ABORT":
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_SCHEMA | sqlite3.SQLITE_ABORT:
             return SerializationFailure(
                 "another transaction was faster.", subject=subject, hint="Repeat the whole."
             )
-        case "SQLITE_INTERRUPT":
+        case sqlite3.SQLITE_INTERRUPT:
             return stopped()
-        case "SQLITE_TOOBIG":
+        case sqlite3.SQLITE_TOOBIG:
             what = "a value is larger than the database can hold."
             return InvalidParameter(what, subject=subject, hint="Keep large bytes in files.")
-        case "SQLITE_MISMATCH":
+        case sqlite3.SQLITE_MISMATCH:
             what = "a value is of another type than its place demands."
             return InvalidParameter(what, subject=subject)
-        case _ if primary in _MISTAKES:
+        case sqlite3.SQLITE_ERROR | sqlite3.SQLITE_AUTH | sqlite3.SQLITE_RANGE:
             return QueryError(f"{text}.", subject=subject)
-        case "":  # of the module, not of SQLite
-            return _of_the_module(text, subject)
         case _:
+            name: str = getattr(error, "sqlite_errorname", "")
             return StorageFailure(f"the storage failed ({name}: {text}).", subject=subject)
 
 
