@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from ringfence.testing import TestApplication
 from ringfence.tools.log.drivers.memory import Driver as MemoryLog
@@ -73,6 +74,10 @@ HOSTILE = [
 ]
 
 
+class Note(Struct):
+    name: str
+
+
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[TestApplication]:
     async with running(tmp_path, FILES) as booted:
@@ -80,7 +85,7 @@ async def app(tmp_path: Path) -> AsyncIterator[TestApplication]:
 
 
 async def names(app: TestApplication) -> list[str]:
-    return [note["name"] for note in (await app.http.get("/notes/all")).json()]
+    return [note.name for note in (await app.http.get("/notes/all")).json(list[Note])]
 
 
 async def test_hostile_text_is_data(app: TestApplication) -> None:
@@ -91,7 +96,7 @@ async def test_hostile_text_is_data(app: TestApplication) -> None:
             assert (found.status, found.json()) == (200, [])
             assert (await app.http.post("/notes", json={"name": text})).status == 201
             found = await app.http.get("/notes", params={"name": text})
-            assert [note["name"] for note in found.json()] == [text]
+            assert [note.name for note in found.json(list[Note])] == [text]
         assert await names(app) == ["kept", *HOSTILE]
     assert not logged(app, "error")
     assert not failed(app, "notes.keep", "QueryError")
