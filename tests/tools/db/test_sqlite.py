@@ -29,7 +29,7 @@ from ringfence.tools.db import (
 )
 from ringfence.tools.db.drivers.sqlite import Config, Driver
 
-from .support import handle, make, migration, migrations, running
+from .support import handle, kernel, make, migration, migrations, running
 
 pytestmark = pytest.mark.anyio
 
@@ -84,8 +84,9 @@ async def test_it_lies_in_the_applications_data_folder(db: Database, file: Path)
         assert line.execute("SELECT body FROM note").fetchall() == [("a",)]
 
 
-async def test_what_is_written_is_synced_and_references_are_kept(db: Database) -> None:
+async def test_what_is_written_is_synced_and_references_are_kept(driver: Driver) -> None:
     """The writing connection syncs fully at each commit; the reading one cannot write."""
+    db = kernel(driver)
     async with db.transaction() as tx:
         assert await tx.fetch_value("SELECT synchronous FROM pragma_synchronous", into=int) == 2
         assert await tx.fetch_value("SELECT foreign_keys FROM pragma_foreign_keys", into=int) == 1

@@ -7,6 +7,7 @@ another. Every driver keeps every guarantee written here, and `conformance.py` p
     ├ ConstraintViolation   409   the data refused; the four below say which rule did
     │ ├ UniqueViolation   ├ ForeignKeyViolation   ├ CheckViolation   └ NotNullViolation
     ├ InvalidParameter      422   a value that the database cannot hold
+    ├ ForeignTable          500   a table of another domain
     ├ QueryError · RowMismatch · NoRow · TransactionEnded · WrongTask   500   a mistake in a feature
     └ ToolUnavailable       503   SerializationFailure · Busy · StorageFailure: try again
 """
@@ -53,6 +54,11 @@ class QueryError(ToolError, code="db.query_error"):
     """The statement is wrong: syntax, a name, the number of its parameters, or its kind."""
 
 
+class ForeignTable(ToolError, code="db.foreign_table"):
+    """The statement uses a table that is not its domain's; the message names the owner. Nothing
+    was read or written."""
+
+
 class RowMismatch(ToolError, code="db.row_mismatch"):
     """A row does not fit the type that `into=` asks for."""
 
@@ -88,6 +94,9 @@ class Queries(Protocol):
     Parameters are `None`, `bool`, `int`, `float`, `str`, `bytes`, `datetime`, `date`, `time`,
     `Decimal`, `UUID` or an `Enum` of these. Schema and session statements (`CREATE`, `PRAGMA`,
     `BEGIN`, …) are refused: the schema is made by migrations, a transaction by `transaction()`.
+
+    The tables of a domain are those that its own migrations create, as are its views, which use
+    these alone. Any other table raises ForeignTable, or is as if it were not there.
     """
 
     @overload

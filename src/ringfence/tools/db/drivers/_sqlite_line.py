@@ -7,13 +7,14 @@ event loop from then on, until it proves to cost more than SHORT_S. Called by
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from time import perf_counter, thread_time
+from typing import Any
 from uuid import UUID
 
 from ringfence.errors import ToolError, ToolUnavailable
@@ -29,6 +30,8 @@ from ringfence.tools.db.contract import (
     StorageFailure,
     UniqueViolation,
 )
+from ringfence.tools.db.drivers._sqlite_authorizer import Authorizer
+from ringfence.tools.db.drivers._sqlite_border import Border
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.sql import CACHED_STATEMENTS, Kind, Pace, Statement
 
@@ -37,17 +40,67 @@ SHORT_S = 0.001
 # A statement that keeps the loop longer in one of so many runs stays away from it for good.
 SELDOM = 1000
 
+_execute = sqlite3.Connection.execute
+_executemany = sqlite3.Connection.executemany
 _NATIVE = frozenset({int, str, bytes, bool, type(None)})
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
-def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> sqlite3.Connection:
+class Line(sqlite3.Connection):
+    """A connection that holds each statement to the tables of its domain."""
+
+    guard: Authorizer
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Run a statement; one that begins with a domain's comment is bound to that domain.
+
+        Raises:
+            ForeignTable: It uses a table of another domain.
+            sqlite3.Error: As ever.
+        """
+        guard = self.guard
+        try:
+            if sql in guard.cleared:
+                guard.text = sql
+            else:
+                guard.admit(self, sql)
+            return _execute(self, sql, parameters)
+        except sqlite3.Error as error:
+            judged = guard.judged(self, error)
+            if judged is not None:
+                raise judged from None
+            return self.execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        """Run a statement once for each row of parameters; as `execute`."""
+        guard = self.guard
+        try:
+            if sql in guard.cleared:
+                guard.text = sql
+            else:
+                guard.admit(self, sql)
+            return _executemany(self, sql, parameters)
+        except sqlite3.Error as error:
+            judged = guard.judged(self, error)
+            if judged is not None:
+                raise judged from None
+            return self.executemany(sql, parameters)
+
+
+def open_line(
+    path: Path,
+    *,
+    query_only: bool = False,
+    wait_s: float = 0,
+    border: Border | None = None,
+) -> Line:
     """Open a connection with everything set but the journal, which belongs to the file.
 
     Args:
         path: The file.
         query_only: Whether it refuses to write.
         wait_s: How long SQLite waits for another process's lock: nothing on the event loop.
+        border: What the connections to one file share; by default a new one, for the first.
     """
     line = sqlite3.connect(
         path,
@@ -55,8 +108,11 @@ def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> sql
         isolation_level=None,
         check_same_thread=False,
         cached_statements=CACHED_STATEMENTS,
+        factory=Line,
     )
     try:
+        guard = line.guard = Authorizer(border or Border())
+        line.set_authorizer(guard)
         line.execute("PRAGMA foreign_keys = ON")
         line.execute("PRAGMA trusted_schema = OFF")
         line.execute("PRAGMA synchronous = FULL")

@@ -11,8 +11,10 @@ from collections import deque
 from pathlib import Path
 
 from ringfence.tools.db.contract import Busy
+from ringfence.tools.db.drivers._sqlite_border import Border
 from ringfence.tools.db.drivers._sqlite_line import (
     Inline,
+    Line,
     native,
     open_line,
     run_on_thread,
@@ -28,18 +30,24 @@ from ringfence.tools.db.sql import Pace, Statement
 class Reader:
     """A connection and its thread; the connection is opened there, by the first read."""
 
-    def __init__(self, path: Path, number: int, busy_timeout_s: float) -> None:
+    def __init__(self, path: Path, number: int, busy_timeout_s: float, border: Border) -> None:
         self.worker = Worker(f"ringfence-db-reader-{number}")
         self.job: Job[Answer] | None = None
         self._path = path
         self._busy_timeout_s = busy_timeout_s
-        self._line: sqlite3.Connection | None = None
+        self._border = border
+        self._line: Line | None = None
 
     def read(self, statement: Statement, values: Params) -> Answer:
         """Run a statement; called on the thread."""
         try:
             if self._line is None:
-                self._line = open_line(self._path, query_only=True, wait_s=self._busy_timeout_s)
+                self._line = open_line(
+                    self._path,
+                    query_only=True,
+                    wait_s=self._busy_timeout_s,
+                    border=self._border,
+                )
             return run_on_thread(self._line, statement, values)
         except sqlite3.Error as error:
             raise translated(error, statement.shown) from None
@@ -61,7 +69,7 @@ class Readers:
 
     def __init__(
         self,
-        line: sqlite3.Connection,
+        line: Line,
         path: Path,
         inline: Inline,
         most: int,
@@ -104,7 +112,8 @@ class Readers:
         if self._idle:
             return self._idle.pop()
         if len(self.all) < self._most:
-            reader = Reader(self._path, len(self.all) + 1, self._busy_timeout_s)
+            border = self.line.guard.border
+            reader = Reader(self._path, len(self.all) + 1, self._busy_timeout_s, border)
             self.all.append(reader)
             return reader
         waiter: asyncio.Future[Reader] = asyncio.get_running_loop().create_future()

@@ -19,7 +19,7 @@ from ringfence.errors import StartRefused
 from ringfence.kernel.ports import Grant, ToolEnv
 from ringfence.tools.db.contract import Database
 from ringfence.tools.db.drivers._sqlite_file import locate, prepare
-from ringfence.tools.db.drivers._sqlite_line import Inline, open_line, stopped
+from ringfence.tools.db.drivers._sqlite_line import Inline, Line, open_line, stopped
 from ringfence.tools.db.drivers._sqlite_readers import Readers
 from ringfence.tools.db.drivers._sqlite_writer import Writer, WriterSession
 from ringfence.tools.db.drivers._worker import Job, Worker
@@ -77,10 +77,10 @@ class Driver:
         line = await worker.submit(lambda: self._open(path, migrations)).wait()
         inline = Inline()
         self._writer = Writer(line, worker, inline, config.busy_timeout_s)
-        reading = open_line(path, query_only=True)
+        reading = open_line(path, query_only=True, border=line.guard.border)
         self._readers = Readers(reading, path, inline, config.readers, config.busy_timeout_s)
 
-    def _open(self, path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
+    def _open(self, path: Path, migrations: Sequence[Migration]) -> Line:
         """On the thread; kept for `stop`, which also comes after a start that was given up."""
         line = prepare(path, migrations, self._env.clock, self._config.busy_timeout_s)
         self._lines.append(line)
