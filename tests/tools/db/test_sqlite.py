@@ -408,8 +408,9 @@ async def test_a_cancellation_during_commit_says_that_it_was_committed(db: Datab
     assert await db.execute(INSERT, "b") == 1
 
 
-async def test_a_commit_that_fails_keeps_nothing_and_lets_go(db: Database, file: Path) -> None:
+async def test_a_commit_that_fails_keeps_nothing_and_lets_go(driver: Driver, file: Path) -> None:
     """A deferred constraint, put into the file from outside, fails at COMMIT."""
+    db = kernel(driver)
     with connected(file) as other:
         other.execute("CREATE TABLE late (x REFERENCES note (id) DEFERRABLE INITIALLY DEFERRED)")
 
