@@ -56,7 +56,7 @@ class Alone:
         wanted = (domain, version(line), adopting)
         if self._copy is not None and self._of == wanted:
             return self._copy
-        self.close()
+        self._drop()
         copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         copy.execute("PRAGMA trusted_schema = OFF")
         mine = {domain, ""} if adopting else {domain}
@@ -68,7 +68,11 @@ class Alone:
         return copy
 
     def close(self) -> None:
-        """Let go of the copy."""
+        """Let go of the copy; it is made again when it is asked for."""
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
         if self._copy is not None:
             self._copy.close()
         self._copy = self._of = None

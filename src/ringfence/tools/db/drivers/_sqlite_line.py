@@ -86,6 +86,11 @@ class Line(sqlite3.Connection):
                 raise judged from None
             return self.executemany(sql, parameters)
 
+    def close(self) -> None:
+        """Close it, and what was kept to judge statements by."""
+        self.guard.border.alone.close()
+        super().close()
+
 
 def open_line(
     path: Path,
