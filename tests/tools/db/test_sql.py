@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.tools.db import QueryError
-from ringfence.tools.db.sql import Kind, Statements, prepare, tokens
+from ringfence.tools.db.sql import (
+    Kind,
+    Signature,
+    Statements,
+    prepare,
+    signature,
+    significant,
+    tokens,
+)
 
 LETTERS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 QUOTED = st.one_of(
@@ -116,12 +124,41 @@ def test_kind_is_read_from_the_statement(sql: str, kind: Kind) -> None:
     assert Statements("orders").of(sql).kind is kind
 
 
-def test_each_domain_has_statements_of_its_own() -> None:
-    """The same text is another statement in another domain, and prepared once in each."""
-    orders, billing = Statements("orders"), Statements("billing")
+def test_each_plugin_has_statements_of_its_own() -> None:
+    """The same text is another statement in another plugin, and prepared once in each."""
+    orders, billing = Statements("orders", "orders.place"), Statements("billing", "billing.charge")
     assert orders.of("SELECT 1") is orders.of("SELECT 1")
-    assert orders.of("SELECT 1").text == "/* orders */ SELECT 1"
-    assert billing.of("SELECT 1").text == "/* billing */ SELECT 1"
+    assert orders.of("SELECT 1").text == "/* orders orders.place */ SELECT 1"
+    assert billing.of("SELECT 1").text == "/* billing billing.charge */ SELECT 1"
+
+
+NAMES = st.text(max_size=8) | st.sampled_from(["*", "a */ b", "orders", "-- x", "a b", "%2A"])
+
+
+@given(NAMES, NAMES, NAMES, NAMES, LETTERS)
+def test_no_plugin_can_write_the_text_of_anothers_statement(
+    domain: str, plugin: str, other: str, others: str, more: str
+) -> None:
+    """A statement says whose it is before it says anything else, whatever names are like."""
+    mine, theirs = Signature(domain, plugin), Signature(other, others)
+    assert signature(mine.comment() + more) == mine
+    assert mine == theirs or not (mine.comment() + more).startswith(theirs.comment())
+
+
+def test_a_byte_order_mark_is_space() -> None:
+    """It is to SQLite: a name behind one is that name."""
+    assert [token.text for token in significant("\ufeffSELECT 1 FROM \ufeffstock")] == [
+        "SELECT",
+        "1",
+        "FROM",
+        "stock",
+    ]
+
+
+def test_names_are_folded_as_sqlite_does_it() -> None:
+    """In ASCII alone; the Kelvin sign is no k."""
+    names = [token.called for token in significant('Stock "sTo""K" [A] `b``B` \'C\' Ä \u212a')]
+    assert names == ["stock", 'sto"k', "a", "b`b", "c", "Ä", "\u212a"]
 
 
 def test_built_statements_do_not_fill_the_memory() -> None:

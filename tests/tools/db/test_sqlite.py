@@ -29,7 +29,7 @@ from ringfence.tools.db import (
 )
 from ringfence.tools.db.drivers.sqlite import Config, Driver
 
-from .support import handle, make, migration, migrations, running
+from .support import handle, kernel, make, migration, migrations, running
 
 pytestmark = pytest.mark.anyio
 
@@ -84,8 +84,9 @@ async def test_it_lies_in_the_applications_data_folder(db: Database, file: Path)
         assert line.execute("SELECT body FROM note").fetchall() == [("a",)]
 
 
-async def test_what_is_written_is_synced_and_references_are_kept(db: Database) -> None:
+async def test_what_is_written_is_synced_and_references_are_kept(driver: Driver) -> None:
     """The writing connection syncs fully at each commit; the reading one cannot write."""
+    db = kernel(driver)
     async with db.transaction() as tx:
         assert await tx.fetch_value("SELECT synchronous FROM pragma_synchronous", into=int) == 2
         assert await tx.fetch_value("SELECT foreign_keys FROM pragma_foreign_keys", into=int) == 1
@@ -395,8 +396,9 @@ async def test_a_cancellation_during_commit_says_that_it_was_committed(db: Datab
     assert await db.execute(INSERT, "b") == 1
 
 
-async def test_a_commit_that_fails_keeps_nothing_and_lets_go(db: Database, file: Path) -> None:
+async def test_a_commit_that_fails_keeps_nothing_and_lets_go(driver: Driver, file: Path) -> None:
     """A deferred constraint, put into the file from outside, fails at COMMIT."""
+    db = kernel(driver)
     with connected(file) as other:
         other.execute("CREATE TABLE late (x REFERENCES note (id) DEFERRABLE INITIALLY DEFERRED)")
 

@@ -7,6 +7,7 @@ another. Every driver keeps every guarantee written here, and `conformance.py` p
     ├ ConstraintViolation   409   the data refused; the four below say which rule did
     │ ├ UniqueViolation   ├ ForeignKeyViolation   ├ CheckViolation   └ NotNullViolation
     ├ InvalidParameter      422   a value that the database cannot hold
+    ├ ForeignTable          500   a table of another domain
     ├ QueryError · RowMismatch · NoRow                  500   a mistake in a feature
     ├ TransactionEnded · HeldTooLong · WrongTask        500   likewise
     └ ToolUnavailable       503   SerializationFailure · Busy · StorageFailure: try again
@@ -70,6 +71,11 @@ class QueryError(ToolError, code="db.query_error"):
     """The statement is wrong: syntax, a name, the number of its parameters, or its kind."""
 
 
+class ForeignTable(ToolError, code="db.foreign_table"):
+    """The statement uses a table that is not its domain's; the message names the owner. Nothing
+    was read or written."""
+
+
 class RowMismatch(ToolError, code="db.row_mismatch"):
     """A row does not fit the type that `into=` asks for. The error never shows the row."""
 
@@ -116,6 +122,9 @@ class Queries(Protocol):
         bool  int (64 bits)  float (no NaN)  str (no NUL)  bytes  Decimal  UUID  Enum of these
         datetime (aware: comes back in UTC; microseconds)  date  time (without a zone)
         dict  list  Struct  dataclass  pydantic model (as JSON)  None (as NULL)
+
+    The tables of a domain are those that its own migrations create, as are its views, which use
+    these alone. Any other table raises ForeignTable, or is as if it were not there.
     """
 
     @overload

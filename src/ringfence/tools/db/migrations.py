@@ -8,7 +8,7 @@ files inside the domain's folder. Called by the kernel's verification and by dri
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -17,13 +17,15 @@ from msgspec import Struct
 
 from ringfence.errors import Finding
 from ringfence.kernel.ports import Facts
-from ringfence.tools.db.sql import Token, shorten, significant
+from ringfence.tools.db.sql import shorten, significant
+from ringfence.tools.db.tables import named
 
 BAD_FILE = "RF201"
 SHARED_TABLE = "RF202"
 FORBIDDEN = "RF203"
 FAILED = "RF204"
 CHANGED = "RF205"
+FOREIGN = "RF210"
 
 _NAME = re.compile(r"[0-9]{14}_[a-z0-9]+(?:_[a-z0-9]+)*\.sql")
 _INSTANCE = re.compile(r"[a-z][a-z0-9_]*")
@@ -84,6 +86,7 @@ def discover(
     for migration in migrations:
         findings += _forbidden(migration)
     findings += _shared(migrations)
+    findings += _foreign(migrations)
     return migrations, sorted(findings)
 
 
@@ -126,7 +129,7 @@ def created(command: Command) -> str:
     keys = [word.keyword for word in words]
     if keys[:1] == ["ALTER"] and "RENAME" in keys:
         after = keys.index("RENAME") + 1
-        return _plain(words[after + 1]) if keys[after : after + 1] == ["TO"] else ""
+        return words[after + 1].called if keys[after : after + 1] == ["TO"] else ""
     if keys[:1] != ["CREATE"]:
         return ""
     at = 1
@@ -139,14 +142,7 @@ def created(command: Command) -> str:
         at += 3
     if len(words) > at + 2 and words[at + 1].text == ".":
         at += 2
-    return _plain(words[at]) if len(words) > at else ""
-
-
-def _plain(name: Token) -> str:
-    if name.kind not in {"name", "text"}:
-        return name.text.lower()
-    mark = name.text[-1]
-    return name.text[1:-1].replace(mark * 2, mark).lower()
+    return words[at].called if len(words) > at else ""
 
 
 def _is_trigger(words: list[str]) -> bool:
@@ -221,6 +217,8 @@ def _forbidden(migration: Migration) -> Iterator[Finding]:
         elif _undoes_all(keys):
             what = "what rolls back by itself"
             fix = "Use ABORT: a ROLLBACK would undo what others have written with it."
+        elif (word := _internal(command)) is not None:
+            what, fix = word, "Names from sqlite_ on are SQLite's own; drop the statement."
         elif created(command).startswith("ringfence_"):
             what, fix = f"the table {created(command)}", "Names from ringfence_ on are reserved."
         if what:
@@ -237,19 +235,69 @@ def _undoes_all(keys: list[str]) -> bool:
     )
 
 
+def _internal(command: Command) -> str | None:
+    """Return the name of a table of SQLite's own that a statement names."""
+    words = [word for word in named(command.text) if word.called.startswith("sqlite_")]
+    return words[0].text if words else None
+
+
+def owners(migrations: Sequence[Migration]) -> dict[str, tuple[str, str]]:
+    """Return, for each table and view that migrations create, the domain and the place of the
+    first that does."""
+    found: dict[str, tuple[str, str]] = {}
+    for migration in migrations:
+        for command in migration.commands:
+            if table := created(command):
+                place = f"{migration.shown}:{command.line}"
+                found.setdefault(table, (migration.domain, place))
+    return found
+
+
 def _shared(migrations: list[Migration]) -> Iterator[Finding]:
-    owners: dict[str, tuple[str, str]] = {}
+    known = owners(migrations)
     for migration in migrations:
         for command in migration.commands:
             table = created(command)
-            if not table:
-                continue
-            place = f"{migration.shown}:{command.line}"
-            owner, first = owners.setdefault(table, (migration.domain, place))
+            owner, first = known.get(table, (migration.domain, ""))
             if owner != migration.domain:
+                place = f"{migration.shown}:{command.line}"
                 message = (
                     f"the table {table} is created by two domains: {owner} ({first}) and "
                     f"{migration.domain} ({place})."
                 )
                 fix = f"Rename one, or let {migration.domain} ask {owner} through a service."
                 yield Finding(migration.shown, command.line, SHARED_TABLE, message, fix)
+
+
+def _foreign(migrations: list[Migration]) -> Iterator[Finding]:
+    known = owners(migrations)
+    for migration in migrations:
+        for command in migration.commands:
+            for token in named(command.text):
+                owner, _ = known.get(token.called, (migration.domain, ""))
+                if owner != migration.domain and token.called != created(command):
+                    yield foreign(migration, command, token.called, owner, token.start)
+
+
+def foreign(
+    migration: Migration, command: Command, table: str, owner: str, start: int = 0
+) -> Finding:
+    """Return the finding for a migration that uses a table of another domain.
+
+    Args:
+        migration: The file.
+        command: The statement.
+        table: The table, as it is to be shown.
+        owner: Whose it is.
+        start: Where in the statement it is named.
+    """
+    line = command.line + command.text.count("\n", 0, start)
+    message = (
+        f"`{shorten(command.text)}` uses {table}; expected tables of {migration.domain}, "
+        f"got one of {owner}."
+    )
+    fix = (
+        f"Keep a copy of what {migration.domain} needs, or ask {owner} through a service; "
+        "a key of another domain is a plain column, without REFERENCES."
+    )
+    return Finding(migration.shown, line, FOREIGN, message, fix)

@@ -39,11 +39,12 @@ class Handles:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._open: set[Unit] = set()
-        self._domains: dict[str, Statements] = {}
+        self._statements: dict[Grant, Statements] = {}
 
     def handle(self, grant: Grant) -> Database:
         """Return the `Database` of one plugin."""
-        statements = self._domains.setdefault(grant.domain, Statements(grant.domain))
+        made = Statements(grant.domain, grant.plugin)
+        statements = self._statements.setdefault(grant, made)
         return Handle(self._engine, grant, statements, self._open)
 
 

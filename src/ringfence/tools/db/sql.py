@@ -1,8 +1,8 @@
 """Statements as features write them: what they are, and how a driver wants to have them.
 
-`tokens(sql)` splits text, `Statements(domain).of(sql)` gives the prepared form: parameters `$n` as
-`?`, or as `?n` where they are out of order or used twice; the domain as a leading comment, so that
-a driver's cache of statements is one per domain.
+`tokens(sql)` splits text, `Statements(domain, plugin).of(sql)` gives the prepared form: parameters
+`$n` as `?`, or as `?n` where they are out of order or used twice; a leading comment that says whose
+it is, so that a driver knows, and its cache of statements is one for each plugin.
 Invariant: nothing inside a string, a quoted name or a comment is ever touched. Called by
 `service.py` and `migrations.py`.
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from itertools import pairwise
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -24,7 +25,7 @@ MOST_PARAMETERS = 32_766
 
 _TOKEN = re.compile(
     r"""
-    (?P<space>[ \t\n\r\f]++)
+    (?P<space>[ \t\n\r\f\ufeff]++)
     | (?P<comment>--[^\n]*+ | /\*.*?(?:\*/|\Z))
     | (?P<text>'(?:[^']++|'')*+(?:'|\Z))
     | (?P<name>"(?:[^"]++|"")*+(?:"|\Z) | `(?:[^`]++|``)*+(?:`|\Z) | \[[^\]]*+(?:\]|\Z))
@@ -35,7 +36,9 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_SIGNED = re.compile(r"/\* (\S+) (\S+) \*/ ")
 _SILENT = frozenset({"space", "comment"})
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 class Token(NamedTuple):
@@ -49,6 +52,19 @@ class Token(NamedTuple):
     def keyword(self) -> str:
         """The word in upper case; empty for what is no bare word."""
         return self.text.upper() if self.kind == "word" else ""
+
+    @property
+    def called(self) -> str:
+        """The name that it is, folded; what is quoted in any way without its quotes."""
+        if self.kind not in {"name", "text"}:
+            return fold(self.text)
+        mark = self.text[-1]
+        return fold(self.text[1:-1].replace(mark * 2, mark))
+
+
+def fold(name: str) -> str:
+    """Return a name in lower case, ASCII alone: to SQLite `Ä` and `ä` are two names."""
+    return name.lower() if name.isascii() else name.translate(_LOWER)
 
 
 def tokens(sql: str) -> Iterator[Token]:
@@ -123,11 +139,32 @@ class Statement(Struct, eq=False):
         return dict(zip(self.numbers, values, strict=True)) if self.numbers else values
 
 
-class Statements:
-    """The prepared statements of one domain; the oldest give way when there are too many."""
+class Signature(NamedTuple):
+    """Who prepared a statement. An empty domain is the kernel's, or a test's."""
 
-    def __init__(self, domain: str) -> None:
-        self._prefix = f"/* {domain} */ " if domain.isidentifier() else ""
+    domain: str
+    plugin: str
+
+    def comment(self) -> str:
+        """Return it as the comment that a statement begins with. No two have the same, nor does
+        one begin as another does: so no domain can write the text of another's statement."""
+        return f"/* {quote(self.domain, safe='') or '*'} {quote(self.plugin, safe='') or '*'} */ "
+
+
+def signature(text: str) -> Signature | None:
+    """Return who prepared a statement; None for what a driver wrote itself."""
+    signed = _SIGNED.match(text)
+    if signed is None:
+        return None
+    domain, plugin = ("" if part == "*" else unquote(part) for part in signed.groups())
+    return Signature(domain, plugin)
+
+
+class Statements:
+    """The prepared statements of one plugin; the oldest give way when there are too many."""
+
+    def __init__(self, domain: str, plugin: str = "") -> None:
+        self._prefix = Signature(domain, plugin).comment()
         self._known: dict[str, Statement] = {}
 
     def of(self, sql: str) -> Statement:

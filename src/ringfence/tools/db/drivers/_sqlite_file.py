@@ -11,7 +11,7 @@ from pathlib import Path
 from ringfence.errors import StartRefused
 from ringfence.kernel.ports import Clock, ToolEnv
 from ringfence.tools.db.contract import Busy, StorageFailure
-from ringfence.tools.db.drivers._sqlite_line import open_line, translated
+from ringfence.tools.db.drivers._sqlite_line import Line, open_line, translated
 from ringfence.tools.db.drivers._sqlite_migrations import migrate
 from ringfence.tools.db.migrations import Migration
 
@@ -53,7 +53,7 @@ def locate(configured: str, env: ToolEnv) -> Path:
 
 def prepare(
     path: Path, migrations: Sequence[Migration], clock: Clock, busy_timeout_s: float
-) -> sqlite3.Connection:
+) -> Line:
     """Open the file for writing: sound, in WAL mode, migrated.
 
     Raises:

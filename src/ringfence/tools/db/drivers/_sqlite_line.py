@@ -7,14 +7,16 @@ SHORT_S. Called by `_sqlite_writer.py`, `_sqlite_readers.py`, `_sqlite_streams.p
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter, thread_time
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
+from ringfence.tools.db.drivers._sqlite_authorizer import Authorizer
+from ringfence.tools.db.drivers._sqlite_border import Border
 from ringfence.tools.db.drivers._sqlite_errors import FAILURES, explained
 from ringfence.tools.db.drivers._sqlite_errors import stopped as stopped
 from ringfence.tools.db.drivers._sqlite_errors import translated as translated
@@ -30,14 +32,70 @@ SHORT_S = 0.001
 # A statement that keeps the loop longer in one of so many runs stays away from it for good.
 SELDOM = 1000
 
+_execute = sqlite3.Connection.execute
+_executemany = sqlite3.Connection.executemany
 
-def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> sqlite3.Connection:
+
+class Line(sqlite3.Connection):
+    """A connection that holds each statement to the tables of its domain."""
+
+    guard: Authorizer
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Run a statement; one that begins with a domain's comment is bound to that domain.
+
+        Raises:
+            ForeignTable: It uses a table of another domain.
+            sqlite3.Error: As ever.
+        """
+        guard = self.guard
+        try:
+            if sql in guard.cleared:
+                guard.text = sql
+            else:
+                guard.admit(self, sql)
+            return _execute(self, sql, parameters)
+        except sqlite3.Error as error:
+            judged = guard.judged(self, error)
+            if judged is not None:
+                raise judged from None
+            return self.execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        """Run a statement once for each row of parameters; as `execute`."""
+        guard = self.guard
+        try:
+            if sql in guard.cleared:
+                guard.text = sql
+            else:
+                guard.admit(self, sql)
+            return _executemany(self, sql, parameters)
+        except sqlite3.Error as error:
+            judged = guard.judged(self, error)
+            if judged is not None:
+                raise judged from None
+            return self.executemany(sql, parameters)
+
+    def close(self) -> None:
+        """Close it, and what was kept to judge statements by."""
+        self.guard.border.alone.close()
+        super().close()
+
+
+def open_line(
+    path: Path,
+    *,
+    query_only: bool = False,
+    wait_s: float = 0,
+    border: Border | None = None,
+) -> Line:
     """Open a connection with everything set but the journal, which belongs to the file.
 
     Args:
         path: The file.
         query_only: Whether it refuses to write.
         wait_s: How long SQLite waits for another process's lock: nothing on the event loop.
+        border: What the connections to one file share; by default a new one, for the first.
     """
     line = sqlite3.connect(
         path,
@@ -45,9 +103,12 @@ def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> sql
         isolation_level=None,
         check_same_thread=False,
         cached_statements=CACHED_STATEMENTS,
+        factory=Line,
     )
     try:
         order_decimals(line)
+        guard = line.guard = Authorizer(border or Border())
+        line.set_authorizer(guard)
         line.execute("PRAGMA foreign_keys = ON")
         line.execute("PRAGMA trusted_schema = OFF")
         line.execute("PRAGMA synchronous = FULL")

@@ -10,10 +10,10 @@ from contextlib import suppress
 
 from ringfence.errors import Finding, StartRefused
 from ringfence.kernel.ports import Clock
-from ringfence.tools.db.drivers._sqlite_line import translated
-from ringfence.tools.db.drivers._sqlite_values import declared
-from ringfence.tools.db.migrations import CHANGED, FAILED, Command, Migration
-from ringfence.tools.db.sql import shorten
+from ringfence.tools.db.drivers._sqlite_line import Line, translated
+from ringfence.tools.db.drivers._sqlite_owners import RECORD as OWNERS
+from ringfence.tools.db.drivers._sqlite_schema import Surveyor, Trespass, failed
+from ringfence.tools.db.migrations import CHANGED, Command, Migration
 
 _RECORD = """
 CREATE TABLE IF NOT EXISTS ringfence_migrations (
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS ringfence_migrations (
 """
 
 
-def migrate(line: sqlite3.Connection, migrations: Sequence[Migration], clock: Clock) -> None:
+def migrate(line: Line, migrations: Sequence[Migration], clock: Clock) -> None:
     """Bring the file up to date.
 
     Raises:
@@ -36,6 +36,7 @@ def migrate(line: sqlite3.Connection, migrations: Sequence[Migration], clock: Cl
     """
     try:
         line.execute(_RECORD)
+        line.execute(OWNERS)
         applied = _applied(line)
         changed = [each for each in migrations if _is_changed(each, applied)]
         if changed:
@@ -44,6 +45,7 @@ def migrate(line: sqlite3.Connection, migrations: Sequence[Migration], clock: Cl
                 findings=[_changed(each) for each in changed],
             )
         pending = [each for each in migrations if (each.domain, each.name) not in applied]
+        line.guard.border.owners.derive(line, migrations)
         line.execute("PRAGMA foreign_keys = OFF")
         for migration in pending:
             _apply(line, migration, clock)
@@ -76,25 +78,33 @@ def _changed(migration: Migration) -> Finding:
     )
 
 
-def _apply(line: sqlite3.Connection, migration: Migration, clock: Clock) -> None:
+def _apply(line: Line, migration: Migration, clock: Clock) -> None:
     line.execute("BEGIN IMMEDIATE")
     if (migration.domain, migration.name) in _applied(line):
         line.execute("ROLLBACK")  # another process has just done it
         return
-    for command in migration.commands:
-        try:
-            line.execute(declared(command.text))
-            lost = not line.in_transaction
-        except sqlite3.Error as error:
-            raise _refused(migration, command, str(error)) from None
-        if lost:
-            raise _refused(migration, command, "it ended the migration's transaction")
-    _check_references(line, migration)
+    surveyor = Surveyor(line, migration)
+    try:
+        for command in migration.commands:
+            _run(line, surveyor, migration, command)
+        _check_references(line, migration)
+        surveyor.survey()
+    except Trespass as trespass:
+        raise _refused(trespass.finding) from None
     line.execute(
         "INSERT INTO ringfence_migrations VALUES (?, ?, ?, ?)",
         (migration.domain, migration.name, migration.sha256, clock.now().isoformat()),
     )
     line.execute("COMMIT")
+
+
+def _run(line: Line, surveyor: Surveyor, migration: Migration, command: Command) -> None:
+    try:
+        surveyor.run(command)
+    except sqlite3.Error as error:
+        raise _refused(failed(migration, command, str(error))) from None
+    if not line.in_transaction:
+        raise _refused(failed(migration, command, "it ended the migration's transaction"))
 
 
 def _check_references(line: sqlite3.Connection, migration: Migration) -> None:
@@ -103,15 +113,8 @@ def _check_references(line: sqlite3.Connection, migration: Migration) -> None:
         return
     table, _, referred, _ = broken
     what = f"rows of {table} would refer to rows of {referred} that do not exist"
-    raise _refused(migration, migration.commands[-1], what)
+    raise _refused(failed(migration, migration.commands[-1], what))
 
 
-def _refused(migration: Migration, command: Command, what: str) -> StartRefused:
-    finding = Finding(
-        migration.shown,
-        command.line,
-        FAILED,
-        f"{what}, in `{shorten(command.text)}`.",
-        "Correct the file and start again; it was not applied, so changing it is safe.",
-    )
+def _refused(finding: Finding) -> StartRefused:
     return StartRefused("db: a migration failed; nothing of it was applied.", findings=[finding])

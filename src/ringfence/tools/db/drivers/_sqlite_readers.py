@@ -13,8 +13,10 @@ from pathlib import Path
 
 from ringfence.kernel.ports import Timer
 from ringfence.tools.db.contract import Busy
+from ringfence.tools.db.drivers._sqlite_border import Border
 from ringfence.tools.db.drivers._sqlite_line import (
     Inline,
+    Line,
     native,
     open_line,
     run_on_thread,
@@ -31,18 +33,24 @@ from ringfence.tools.db.streams import Chunk
 class Reader:
     """A connection and its thread; the connection is opened there, by the first read."""
 
-    def __init__(self, path: Path, name: str, busy_timeout_s: float) -> None:
+    def __init__(self, path: Path, name: str, busy_timeout_s: float, border: Border) -> None:
         self.worker = Worker(f"ringfence-db-{name}")
         self.job: Job[Answer] | Job[Chunk] | None = None
         self._path = path
         self._busy_timeout_s = busy_timeout_s
-        self._line: sqlite3.Connection | None = None
+        self._border = border
+        self._line: Line | None = None
 
-    def line(self, statement: Statement) -> sqlite3.Connection:
+    def line(self, statement: Statement) -> Line:
         """Return the connection; called on the thread, for the sake of a statement."""
         try:
             if self._line is None:
-                self._line = open_line(self._path, query_only=True, wait_s=self._busy_timeout_s)
+                self._line = open_line(
+                    self._path,
+                    query_only=True,
+                    wait_s=self._busy_timeout_s,
+                    border=self._border,
+                )
         except sqlite3.Error as error:
             raise translated(error, statement.shown) from None
         return self._line
@@ -71,10 +79,14 @@ class Pool:
         most: How many there may be.
         busy_timeout_s: How long each waits for another process's lock.
         name: What the threads are called.
+        border: What all connections to the file share.
     """
 
-    def __init__(self, path: Path, most: int, busy_timeout_s: float, name: str) -> None:
+    def __init__(
+        self, path: Path, most: int, busy_timeout_s: float, name: str, border: Border
+    ) -> None:
         self.all: list[Reader] = []
+        self._border = border
         self._path = path
         self._most = most
         self._busy_timeout_s = busy_timeout_s
@@ -94,7 +106,8 @@ class Pool:
         if self._idle:
             return self._idle.pop()
         if len(self.all) < self._most:
-            reader = Reader(self._path, f"{self._name}-{len(self.all) + 1}", self._busy_timeout_s)
+            name = f"{self._name}-{len(self.all) + 1}"
+            reader = Reader(self._path, name, self._busy_timeout_s, self._border)
             self.all.append(reader)
             return reader
         waiter: asyncio.Future[Reader] = asyncio.get_running_loop().create_future()
@@ -135,14 +148,14 @@ class Readers:
 
     def __init__(
         self,
-        line: sqlite3.Connection,
+        line: Line,
         path: Path,
         inline: Inline,
         most: int,
         busy_timeout_s: float,
     ) -> None:
         self.line = line
-        self.pool = Pool(path, most, busy_timeout_s, "reader")
+        self.pool = Pool(path, most, busy_timeout_s, "reader", line.guard.border)
         self._inline = inline
         self._closed = False
 

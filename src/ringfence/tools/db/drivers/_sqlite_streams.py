@@ -14,6 +14,7 @@ from time import perf_counter
 
 from ringfence.kernel.ports import Clock, Timer
 from ringfence.tools.db.contract import Busy
+from ringfence.tools.db.drivers._sqlite_border import Border
 from ringfence.tools.db.drivers._sqlite_errors import FAILURES, explained, stopped
 from ringfence.tools.db.drivers._sqlite_readers import Pool, Reader
 from ringfence.tools.db.drivers._sqlite_values import native
@@ -36,10 +37,11 @@ class Streams:
         most: How many may be open.
         wait_s: How long one that is too many waits.
         clock: By which it does.
+        border: What all connections to the file share.
     """
 
-    def __init__(self, path: Path, most: int, wait_s: float, clock: Clock) -> None:
-        self.pool = Pool(path, most, wait_s, "stream")
+    def __init__(self, path: Path, most: int, wait_s: float, clock: Clock, border: Border) -> None:
+        self.pool = Pool(path, most, wait_s, "stream", border)
         self.closed = False
         self._most = most
         self._wait_s = wait_s

@@ -21,7 +21,7 @@ from ringfence.kernel.ports import Grant, ToolEnv
 from ringfence.settings import Seconds
 from ringfence.tools.db.contract import Database
 from ringfence.tools.db.drivers._sqlite_file import locate, prepare
-from ringfence.tools.db.drivers._sqlite_line import Inline, open_line, stopped
+from ringfence.tools.db.drivers._sqlite_line import Inline, Line, open_line, stopped
 from ringfence.tools.db.drivers._sqlite_readers import Readers
 from ringfence.tools.db.drivers._sqlite_session import WriterSession
 from ringfence.tools.db.drivers._sqlite_streams import StreamCursor, Streams
@@ -91,11 +91,12 @@ class Driver:
         self._writer = Writer(
             line, worker, inline, env.clock, config.busy_timeout_s, float(config.hold)
         )
-        reading = open_line(path, query_only=True)
+        reading = open_line(path, query_only=True, border=line.guard.border)
         self._readers = Readers(reading, path, inline, config.readers, config.busy_timeout_s)
-        self._streams = Streams(path, config.streams, config.busy_timeout_s, env.clock)
+        border = line.guard.border
+        self._streams = Streams(path, config.streams, config.busy_timeout_s, env.clock, border)
 
-    def _open(self, path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
+    def _open(self, path: Path, migrations: Sequence[Migration]) -> Line:
         """On the thread; kept for `stop`, which also comes after a start that was given up."""
         line = prepare(path, migrations, self._env.clock, self._config.busy_timeout_s)
         self._lines.append(line)
