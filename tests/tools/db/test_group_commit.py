@@ -24,7 +24,10 @@ from .support import handle, make, migrations, running, still
 
 pytestmark = pytest.mark.anyio
 
-SCHEMA = "CREATE TABLE note (id INTEGER PRIMARY KEY, body TEXT)"
+SCHEMA = """
+CREATE TABLE note (id INTEGER PRIMARY KEY, body TEXT);
+CREATE TABLE late (x BIGINT);
+"""
 INSERT = "INSERT INTO note (id, body) VALUES ($1, $2)"
 COUNT = "SELECT count(*) FROM note"
 LATE = "INSERT INTO late VALUES ($1)"
@@ -46,18 +49,26 @@ async def driver(tmp_path: Path) -> AsyncIterator[Driver]:
 @pytest.fixture
 async def db(driver: Driver) -> Database:
     """A database whose statement has proved short, so that it can share a COMMIT."""
-    database = handle(driver)
-    await proved(database)
-    return database
+    await proved(driver)
+    return handle(driver)
 
 
-async def proved(database: Database) -> None:
-    """Run the statements of these tests until they stay on the event loop."""
-    for number in range(-5, 0):
-        async with database.transaction() as tx:
-            await tx.execute(INSERT, number, None)
-            await tx.fetch_value(COUNT, into=int)
-    await database.execute("DELETE FROM note")
+PLUGINS = [
+    "orders.place_order",
+    *(f"orders.{name}" for name in ("first", "b", "c", "look", "hang")),
+]
+
+
+async def proved(driver: Driver) -> None:
+    """Run the statements of these tests until they stay on the event loop, for each plugin."""
+    for plugin in PLUGINS:
+        database = handle(driver, plugin)
+        for number in range(-5, 0):
+            async with database.transaction() as tx:
+                await tx.execute(INSERT, number, None)
+                await tx.execute(LATE, None)
+                await tx.fetch_value(COUNT, into=int)
+        await database.execute("DELETE FROM note")
 
 
 @pytest.fixture
@@ -153,7 +164,7 @@ async def test_a_failure_is_told_only_when_its_cause_is_certain(
     driver: Driver, db: Database, file: Path
 ) -> None:
     """It clashed with a row of its group, and that row was never kept: there was no clash."""
-    await late(db, file)
+    late(file)
     crowd = Crowd(driver)
     await crowd.first(1)
     crowd.queue("orders.b", (INSERT, 1, None))
@@ -163,19 +174,18 @@ async def test_a_failure_is_told_only_when_its_cause_is_certain(
     assert await db.fetch_value(COUNT, into=int) == 0
 
 
-async def late(database: Database, file: Path) -> None:
+def late(file: Path) -> None:
     """Put a constraint into the file from outside that fails at COMMIT."""
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("DROP TABLE late")
         other.execute("CREATE TABLE late (x REFERENCES note (id) DEFERRABLE INITIALLY DEFERRED)")
-    for _ in range(3):  # until it stays on the event loop
-        await database.execute(LATE, None)
 
 
 async def test_a_commit_that_fails_fails_its_group_and_no_other(
     driver: Driver, db: Database, file: Path
 ) -> None:
     """All members are told to try again; and then only the one at fault fails, by itself."""
-    await late(db, file)
+    late(file)
     crowd = Crowd(driver)
     await crowd.first(1)
     crowd.queue("orders.b", (LATE, 99))
@@ -261,8 +271,7 @@ async def test_what_has_ended_is_kept_when_the_driver_stops(tmp_path: Path) -> N
     migrations(tmp_path, {"orders": SCHEMA})
     driver = make(tmp_path)
     await driver.start()
-    db = handle(driver)
-    await proved(db)
+    await proved(driver)
     inside = asyncio.Event()
 
     async def hang() -> None:

@@ -63,7 +63,7 @@ async def test_who_holds_it_for_too_long_loses_it(
 ) -> None:
     """Others go on at once; the holder is told when it comes back, and nothing was kept."""
     holder, go = await held(db)
-    other = asyncio.create_task(handle(driver, "billing.charge").execute(INSERT, "b"))
+    other = asyncio.create_task(handle(driver, "orders.charge").execute(INSERT, "b"))
     clock.advance(0.2)
     await asyncio.sleep(0)
     assert not other.done()

@@ -88,7 +88,7 @@ class Border:
                 hint=close[:1].upper() + close[1:],
             )
         return ForeignTable(
-            f"it {what} in `{shown}`; expected tables of {who.domain}, got one of {owner}.",
+            f"it {what or f'uses {table}'} in `{shown}`; expected tables of {who.domain}, got one of {owner}.",
             subject=who.plugin or who.domain,
             hint=_HINTS.get(owner, f"Call a service of {owner}."),
         )

@@ -71,7 +71,7 @@ def translated(error: sqlite3.Error | sqlite3.Warning, subject: str) -> ToolErro
             return _of_the_module(text, subject)
         case sqlite3.SQLITE_CONSTRAINT:
             kind, hint = _CONSTRAINTS.get(code, (ConstraintViolation, ""))
-            return kind(f"{text[:1].lower()}{text[1:]}.", subject=subject, hint=hint)
+            return kind(f"{text}.", subject=subject, hint=hint)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED if code != sqlite3.SQLITE_BUSY_SNAPSHOT:
             return Busy(
                 "another process holds the database's lock.",
