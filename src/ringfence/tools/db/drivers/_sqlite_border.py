@@ -87,8 +87,9 @@ class Border:
                 subject=shown,
                 hint=close[:1].upper() + close[1:],
             )
+        used = what or f"uses {table}"
         return ForeignTable(
-            f"it {what or f'uses {table}'} in `{shown}`; expected tables of {who.domain}, got one of {owner}.",
+            f"it {used} in `{shown}`; expected tables of {who.domain}, got one of {owner}.",
             subject=who.plugin or who.domain,
             hint=_HINTS.get(owner, f"Call a service of {owner}."),
         )
