@@ -84,8 +84,14 @@ def order_decimals(line: sqlite3.Connection) -> None:
 
 
 def _compared(one: str, other: str) -> int:
-    a, b = _ranked(one), _ranked(other)
-    return (a > b) - (a < b)
+    try:
+        a, b = Decimal(one), Decimal(other)
+        if a.is_finite() and b.is_finite():
+            return (a > b) - (a < b)
+    except ArithmeticError:
+        pass  # one of them is no number
+    x, y = _ranked(one), _ranked(other)
+    return (x > y) - (x < y)
 
 
 def _ranked(text: str) -> tuple[bool, Decimal, str]:
