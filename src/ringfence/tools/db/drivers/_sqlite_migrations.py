@@ -13,6 +13,7 @@ from ringfence.kernel.ports import Clock
 from ringfence.tools.db.drivers._sqlite_line import translated
 from ringfence.tools.db.migrations import CHANGED, FAILED, Command, Migration
 from ringfence.tools.db.sql import shorten
+from ringfence.tools.db.timers import TABLE as _TIMERS
 
 _RECORD = """
 CREATE TABLE IF NOT EXISTS ringfence_migrations (
@@ -35,6 +36,7 @@ def migrate(line: sqlite3.Connection, migrations: Sequence[Migration], clock: Cl
     """
     try:
         line.execute(_RECORD)
+        line.execute(_TIMERS)
         applied = _applied(line)
         changed = [each for each in migrations if _is_changed(each, applied)]
         if changed:
