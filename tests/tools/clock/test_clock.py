@@ -9,16 +9,23 @@ from pathlib import Path
 import pytest
 
 from ringfence.kernel.ports import Clock as KernelClock
-from ringfence.kernel.ports import Driver, Grant, Health, ToolEnv
+from ringfence.kernel.ports import Driver, Grant, Health, TimerStore, ToolEnv
 from ringfence.tools.clock import SPEC, Clock
-from ringfence.tools.clock.conformance import ClockConformance, Subject
+from ringfence.tools.clock.conformance import (
+    ClockConformance,
+    Subject,
+    TimetableConformance,
+    TimingClock,
+    TimingSubject,
+)
 from ringfence.tools.clock.drivers import fake, system
 
 pytestmark = pytest.mark.anyio
 
 
-def env(clock: KernelClock) -> ToolEnv:
-    return ToolEnv("shop", "clock", Path(), Path(), clock, {}, lambda: Health("ready"))
+def env(clock: KernelClock, store: TimerStore = NotImplemented) -> ToolEnv:
+    health = Health("ready")
+    return ToolEnv("shop", "clock", Path(), Path(), clock, {}, lambda: health, timers=lambda: store)
 
 
 @pytest.fixture
@@ -31,7 +38,7 @@ def clock() -> fake.Driver:
     return fake.Driver(fake.Config(), env(NotImplemented))
 
 
-class TestSystem(ClockConformance):
+class TestSystem(ClockConformance, TimetableConformance):
     """The machine's clock."""
 
     @pytest.fixture
@@ -39,13 +46,35 @@ class TestSystem(ClockConformance):
         # Real time is this driver's subject, so here alone a few milliseconds of it pass.
         return Subject(machine, lambda seconds: asyncio.sleep(seconds + 0.005))
 
+    @pytest.fixture
+    def timing(self) -> TimingSubject:
+        def make(store: TimerStore) -> TimingClock:
+            return system.Driver(system.Config(), env(NotImplemented, store))
 
-class TestFake(ClockConformance):
+        return TimingSubject(make, asyncio.sleep)
+
+
+class TestFake(ClockConformance, TimetableConformance):
     """The clock that a test moves."""
 
     @pytest.fixture
     def subject(self, clock: fake.Driver) -> Subject:
         return Subject(clock, clock.elapse)
+
+    @pytest.fixture
+    def timing(self) -> TimingSubject:
+        made: list[fake.Driver] = []
+
+        def make(store: TimerStore) -> TimingClock:
+            made.append(fake.Driver(fake.Config(), env(NotImplemented, store)))
+            return made[-1]
+
+        async def elapse(seconds: float) -> None:
+            for _ in range(round(seconds * 10)):
+                for clock in made:
+                    await clock.elapse(0.1)
+
+        return TimingSubject(make, elapse)
 
 
 async def test_both_are_drivers_of_the_tool(machine: system.Driver, clock: fake.Driver) -> None:
