@@ -35,6 +35,7 @@ class Planned:
         read = schedule(declaration)
         assert not isinstance(read, Wrong), "what is wrong with a timer quarantines its plugin"
         self.endpoint = endpoint
+        self.args = tuple(p.default for p in endpoint.declared.signature.parameters)
         self.schedule: Schedule = read
         self.name = name_of(endpoint.declared)
         self.label = where(endpoint.declared)

@@ -216,7 +216,7 @@ class Timetable:
 
     async def _run(self, timer: Planned, tick: Tick, due: datetime) -> None:
         timer.busy = True
-        run = tick.run = asyncio.ensure_future(timer.endpoint.open(()))
+        run = tick.run = asyncio.ensure_future(timer.endpoint.open(timer.args))
         kept = True
         try:
             while kept and not await self._done(run, timer.beat_s):

@@ -8,6 +8,7 @@ Nothing here waits for real time, but for a tick that waits for something else t
 import asyncio
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
@@ -81,8 +82,12 @@ class Driver:
         await self._timetable.open()
 
     async def close(self, grace_s: float) -> None:
-        """Run nothing more; let what runs end, or cancel it after `grace_s`."""
-        await self._timetable.close(grace_s)
+        """Run nothing more; let what runs end, or cancel it after `grace_s`, which pass for it."""
+        closing = asyncio.ensure_future(self._timetable.close(grace_s))
+        await self.settle()
+        while not closing.done() and self._run_next(math.inf):
+            await self.settle()
+        await closing
 
     @property
     def waiting(self) -> int:
