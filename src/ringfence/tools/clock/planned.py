@@ -5,6 +5,7 @@ goes by the wall clock is compared with it anew at each look, so that setting it
 LOOK_S. Used by `service.py` alone.
 """
 
+import logging
 from datetime import UTC, datetime, timedelta
 from random import SystemRandom
 
@@ -14,6 +15,7 @@ from ringfence.kernel.ports import Clock, Endpoint, TimerState
 from ringfence.tools.clock.contract import Cron, Every
 from ringfence.tools.clock.schedule import Pace, Schedule, Wrong, name_of, schedule, where
 
+_log = logging.getLogger(__name__)
 LOOK_S = 60.0
 BEAT_S = 10.0  # between two signs of life of a run that takes long
 # A run of another process that gives no sign of life for so long has ended with its process. It is
@@ -147,6 +149,7 @@ class Planned:
         now, before = self._clock.now(), self._looked
         self._looked = now
         if now < before - _SET_BACK:
+            _log.warning("%s: the wall clock has been set back by %s", self.label, before - now)
             self._since = min(self._since, now)
             self.plan()
         return now >= self._due + timedelta(seconds=self._late_s)
@@ -161,6 +164,13 @@ class Planned:
         else:
             last_at = self._due if self.schedule.due(self._due, now) > now else now
         return structs.replace(self.state, last_at=last_at, running=self.once)
+
+    @property
+    def late_s(self) -> float:
+        """Seconds that have passed since it was due."""
+        if isinstance(self.schedule, Pace):
+            return self._clock.monotonic() - self._due_at - self._late_s
+        return (self._clock.now() - self._due).total_seconds() - self._late_s
 
     @property
     def just_before(self) -> datetime:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from contextlib import contextmanager
 from contextvars import Context as Variables
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import structs
@@ -28,6 +28,7 @@ from ringfence.tools.clock.planned import Planned
 _log = logging.getLogger(__name__)
 OPEN_S = 5.0  # that a start waits for the store; the timers begin when it answers
 CANCEL_S = 0.4  # for a run that is cancelled to end, within what the kernel adds to a drain
+LATE_S = 90.0  # from which on it is told: more than it takes to notice
 LONGEST_WAIT_S = 60.0  # between two attempts to reach the store
 
 
@@ -172,6 +173,8 @@ class Timetable:
         if not claimed:
             self._place(timer)
             return
+        if timer.late_s >= LATE_S:
+            _log.warning("%s: runs %s late", timer.label, timedelta(seconds=round(timer.late_s)))
         due = timer.just_before
         timer.advance()
         self._place(timer)
