@@ -23,7 +23,7 @@ from msgspec import structs
 
 from ringfence.errors import Overloaded, PluginQuarantined, RingfenceError
 from ringfence.kernel.ports import Clock, Endpoint, Timer, TimerState, TimerStore
-from ringfence.tools.clock.planned import Planned
+from ringfence.tools.clock.planned import LEASE_S, Planned
 
 _log = logging.getLogger(__name__)
 OPEN_S = 5.0  # that a start waits for the store; the timers begin when it answers
@@ -210,6 +210,8 @@ class Timetable:
         if not timer.runs_elsewhere:
             timer.plan()
         elif timer.abandoned:
+            said = "%s: its run in another process has shown no life for %g s, and counts as ended"
+            _log.warning(said, timer.label, LEASE_S)
             return True
         elif timer.once:
             timer.watch()
