@@ -127,6 +127,13 @@ class Planned:
         """Look at it again after `seconds`, with what is due staying so."""
         self._held_until = self._clock.monotonic() + seconds
 
+    def try_again(self, seconds: float) -> None:
+        """Let what was refused be due again after `seconds`, unless it may be lost."""
+        if self.once:
+            self.plan()
+        if self.once or isinstance(self.schedule, Pace):
+            self.hold(seconds)
+
     def watch(self) -> None:
         """Look at it again when the run elsewhere may count as abandoned."""
         self._held_until = self._seen_at + LEASE_S

@@ -22,7 +22,8 @@ from typing import Any
 from msgspec import structs
 
 from ringfence.errors import Overloaded, PluginQuarantined, RingfenceError
-from ringfence.kernel.ports import Clock, Endpoint, Timer, TimerState, TimerStore
+from ringfence.kernel.ports import Clock, Endpoint, Timer, TimerStore
+from ringfence.tools.clock.ledger import Ledger
 from ringfence.tools.clock.planned import LEASE_S, Planned
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,6 @@ class Timetable:
     def __init__(self, clock: Clock, store: Callable[[], TimerStore] | None) -> None:
         self._clock = clock
         self._find_store = store
-        self._store: TimerStore | None = None
         self._timers: list[Planned] = []
         self._ticks: set[Tick] = set()
         self._places: list[tuple[float, int, Planned]] = []
@@ -59,7 +59,6 @@ class Timetable:
         self._alarm: Timer | None = None
         self._alarm_at = math.inf
         self._running = False
-        self._down = False
         self.changed = asyncio.Event()  # a tick has ended, or begun to sleep
 
     @property
@@ -76,7 +75,7 @@ class Timetable:
         if not self._timers:
             return
         assert self._find_store is not None, "whoever makes a clock says where timers are stored"
-        self._store = self._find_store()
+        self._ledger = Ledger(self._find_store())
         self._running = True
         for timer in self._timers:
             self._begin(timer)
@@ -163,13 +162,13 @@ class Timetable:
         try:
             claimed = await self._claim(timer)
         except Exception as error:  # whatever ails the store, the timer goes on when it is well
-            self._missing(error)
+            self._ledger.missing(error)
             timer.failures += 1
             timer.hold(min(2.0 ** (timer.failures - 1), LONGEST_WAIT_S))
             self._place(timer)
             return
         timer.failures = 0
-        self._found()
+        self._ledger.found()
         if not claimed:
             self._place(timer)
             return
@@ -183,30 +182,20 @@ class Timetable:
     async def _claim(self, timer: Planned) -> bool:
         """Write down that what is due is dealt with; return whether it is this process's to do."""
         if timer.state is None:
-            await self._meet(timer)
+            await self._ledger.meet(timer)
+            timer.plan()
             return False
         if timer.runs_elsewhere and not await self._left_behind(timer):
             return False
-        if await self._put(timer, timer.taken()):
+        if await self._ledger.put(timer, timer.taken()):
             return True
-        await self._look(timer)
+        await self._ledger.look(timer)
         timer.plan()
         return False
 
-    async def _meet(self, timer: Planned) -> None:
-        """Go on with what is stored of a timer, or begin with now."""
-        assert self._store is not None
-        while timer.state is None:
-            state = await self._store.load(timer.name)
-            if state is not None and state.spec == timer.schedule.spec:
-                timer.see(state, ours=False)
-            else:
-                await self._put(timer, timer.fresh(0 if state is None else state.version))
-        timer.plan()
-
     async def _left_behind(self, timer: Planned) -> bool:
         """Whether the run in another process has been abandoned; else plan by what it does."""
-        await self._look(timer)
+        await self._ledger.look(timer)
         if not timer.runs_elsewhere:
             timer.plan()
         elif timer.abandoned:
@@ -232,9 +221,13 @@ class Timetable:
         tick.run = None
         error = None if run.cancelled() else run.exception()
         self._tell(timer, error)
-        refused = run.cancelled() or isinstance(error, Overloaded | PluginQuarantined)
+        refused = isinstance(error, Overloaded | PluginQuarantined)
+        undone = timer.once and (refused or run.cancelled())
         if kept:
-            await self._record(timer, due if refused and timer.once else None)
+            await self._record(timer, due if undone else None)
+        if refused:
+            timer.try_again(LONGEST_WAIT_S)
+            self._place(timer)
 
     async def _done(self, run: "asyncio.Task[object]", seconds: float) -> bool:
         with _late(self._clock, seconds) as late:
@@ -246,30 +239,27 @@ class Timetable:
         """Show that the run goes on; return whether it is still this process's."""
         assert timer.state is not None
         try:
-            kept = await self._put(timer, structs.replace(timer.state, running=True))
+            kept = await self._ledger.put(timer, structs.replace(timer.state, running=True))
         except Exception as error:  # the run goes on without the store, and tries again
-            self._missing(error)
+            self._ledger.missing(error)
             return True
         if not kept:
             _log.error("%s: another process has taken over what still runs here", timer.label)
-            await self._look(timer)
+            await self._ledger.look(timer)
         return kept
 
     async def _record(self, timer: Planned, undone: datetime | None) -> None:
-        """Write down that the run has ended; or that it was not one, and is to be tried again."""
+        """Write down that the run has ended; or, of one that was none, when what it was for was
+        due."""
         state = timer.state
         assert state is not None
         if undone is None and not state.running:
             return
         last_at = state.last_at if undone is None else undone
         try:
-            await self._put(timer, structs.replace(state, last_at=last_at, running=False))
+            await self._ledger.put(timer, structs.replace(state, last_at=last_at, running=False))
         except Exception as error:  # whoever finds it so takes the run for abandoned
-            self._missing(error)
-        if undone is not None:
-            timer.plan()
-            timer.hold(LONGEST_WAIT_S)
-            self._place(timer)
+            self._ledger.missing(error)
 
     def _tell(self, timer: Planned, error: BaseException | None) -> None:
         """Log what the kernel does not: an error that is no bug reaches nobody else here. What is
@@ -277,31 +267,6 @@ class Timetable:
         quiet = isinstance(error, PluginQuarantined)
         if isinstance(error, RingfenceError) and error.status != 500 and not quiet:
             _log.warning("%s: failed in trace %s: %s", timer.label, error.trace_id, error)
-
-    # ---- the store
-
-    async def _put(self, timer: Planned, state: TimerState) -> bool:
-        assert self._store is not None
-        if not await self._store.put(state):
-            return False
-        timer.see(structs.replace(state, version=state.version + 1), ours=True)
-        return True
-
-    async def _look(self, timer: Planned) -> None:
-        assert self._store is not None
-        state = await self._store.load(timer.name)
-        if state is not None:
-            timer.see(state, ours=False)
-
-    def _missing(self, error: Exception) -> None:
-        if not self._down:
-            self._down = True
-            _log.error("timers wait: what they are stored in does not answer: %s", error)
-
-    def _found(self) -> None:
-        if self._down:
-            self._down = False
-            _log.warning("timers go on: what they are stored in answers again")
 
 
 @contextmanager
