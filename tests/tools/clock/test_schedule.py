@@ -77,9 +77,11 @@ def test_two_timers_of_one_method_have_names(tmp_path: Path) -> None:
 
 def test_all_that_is_wrong_is_found_at_once(tmp_path: Path) -> None:
     """One finding does not hide the next."""
-    source = job('@every(0)\n@cron("x")', "async def run(self, sku: str) -> None: ...")
+    source = job(
+        '@every(0)\n@cron("x", tz="y", jitter="z")', "async def run(self, sku: str) -> None: ..."
+    )
     rules = sorted(finding.rule for finding in findings(tmp_path, source))
-    assert rules == ["RF401", "RF403", "RF404", "RF405", "RF405"]
+    assert rules == ["RF401", "RF402", "RF403", "RF403", "RF404", "RF405", "RF405"]
 
 
 @pytest.mark.anyio

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from ringfence.kernel.ports import Clock, Endpoint, TimerState
 from ringfence.tools.clock.contract import Cron, Every
-from ringfence.tools.clock.schedule import Pace, Schedule, Wrong, name_of, schedule, where
+from ringfence.tools.clock.schedule import Pace, Schedule, name_of, schedule, where
 
 _log = logging.getLogger(__name__)
 LOOK_S = 60.0
@@ -35,7 +35,7 @@ class Planned:
         declaration = endpoint.declared.declaration
         assert isinstance(declaration, Every | Cron)
         read = schedule(declaration)
-        assert not isinstance(read, Wrong), "what is wrong with a timer quarantines its plugin"
+        assert not isinstance(read, list), "what is wrong with a timer quarantines its plugin"
         self.endpoint = endpoint
         self.args = tuple(p.default for p in endpoint.declared.signature.parameters)
         self.schedule: Schedule = read

@@ -76,40 +76,58 @@ class Wrong(Misfit, frozen=True):
     rule: str
 
 
-def schedule(declaration: Every | Cron) -> Schedule | Wrong:
-    """Read what a decorator says."""
+def schedule(declaration: Every | Cron) -> Schedule | list[Wrong]:
+    """Read what a decorator says, or list all that is wrong with it."""
     try:
         convert(structs.asdict(declaration), type(declaration))
     except ValidationError as error:
-        return Wrong(str(error), "give each argument as `every` and `cron` describe it", "RF406")
-    jitter_s = _seconds(declaration.jitter) if declaration.jitter != 0 else 0.0
-    if jitter_s is None:
-        return Wrong(f"jitter {declaration.jitter!r} is no span of time", _INTERVAL, "RF403")
+        fix = "give each argument as `every` and `cron` describe it"
+        return [Wrong(str(error), fix, "RF406")]
+    jitter_s = 0.0 if declaration.jitter == 0 else _seconds(declaration.jitter)
+    read: Schedule | list[Wrong]
     if isinstance(declaration, Cron):
-        return _calendar(declaration, jitter_s)
+        read = _calendar(declaration, jitter_s or 0.0)
+    else:
+        read = _pace(declaration, jitter_s or 0.0)
+    if jitter_s is None:
+        wrong = Wrong(f"jitter {declaration.jitter!r} is no span of time", _INTERVAL, "RF403")
+        return [*read, wrong] if isinstance(read, list) else [wrong]
+    return read
+
+
+def _pace(declaration: Every, jitter_s: float) -> Pace | list[Wrong]:
     interval_s = _seconds(declaration.interval)
     if interval_s is None:
-        return Wrong(f"{declaration.interval!r} is no span of time", _INTERVAL, "RF403")
+        return [Wrong(f"{declaration.interval!r} is no span of time", _INTERVAL, "RF403")]
     if interval_s < LEAST_S:
         message = f"{declaration.interval!r} is too short; expected at least {LEAST_S:g} s"
-        return Wrong(message, "do several things in one run", "RF403")
+        return [Wrong(message, "do several things in one run", "RF403")]
     if jitter_s >= interval_s:
         message = f"jitter {declaration.jitter!r} is not less than the interval"
-        return Wrong(message, "choose a smaller one", "RF403")
+        return [Wrong(message, "choose a smaller one", "RF403")]
     return Pace(interval_s, jitter_s, f"every {interval_s:g}")
 
 
-def _calendar(declaration: Cron, jitter_s: float) -> Calendar | Wrong:
+def _calendar(declaration: Cron, jitter_s: float) -> Calendar | list[Wrong]:
     expression = parse(declaration.expression)
+    zone = _zone(declaration.tz)
+    if isinstance(expression, Expression) and isinstance(zone, ZoneInfo):
+        once = declaration.missed == "once"
+        spec = f"cron {' '.join(declaration.expression.split())} {declaration.tz}"
+        return Calendar(expression, zone, once, jitter_s, spec)
+    wrongs: list[Wrong] = []
     if isinstance(expression, Misfit):
-        return Wrong(expression.message, expression.fix, "RF401")
+        wrongs.append(Wrong(expression.message, expression.fix, "RF401"))
+    if isinstance(zone, Wrong):
+        wrongs.append(zone)
+    return wrongs
+
+
+def _zone(name: str) -> ZoneInfo | Wrong:
     try:
-        zone = ZoneInfo(declaration.tz)
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is OSError
-        return _unknown_zone(declaration.tz)
-    once = declaration.missed == "once"
-    spec = f"cron {' '.join(declaration.expression.split())} {declaration.tz}"
-    return Calendar(expression, zone, once, jitter_s, spec)
+        return _unknown_zone(name)
 
 
 def _unknown_zone(name: str) -> Wrong:
@@ -159,8 +177,8 @@ def _wrongs(declared: Declared, names: set[str]) -> Iterator[Wrong]:
     declaration = declared.declaration
     assert isinstance(declaration, Every | Cron)
     read = schedule(declaration)
-    if isinstance(read, Wrong):
-        yield read
+    if isinstance(read, list):
+        yield from read
     name = name_of(declared)
     if name in names:
         message = f"the method has another timer under the name {declaration.name!r}"
