@@ -54,14 +54,14 @@ def boot(tmp_path: Path, diary: Diary) -> Boot:
 
     @asynccontextmanager
     async def start(
-        source: str, at: datetime | float = START, **tables: Any
+        source: str, at: datetime | float = START, *, broken: bool = False, **tables: Any
     ) -> AsyncIterator[TestApplication]:
         moment = at if isinstance(at, datetime) else START + timedelta(minutes=at)
         db = {"path": str(tmp_path / "kept.db")}
         tools = {"clock": {"start": moment}, "db": db, **tables.pop("tools", {})}
         files = {"domains/jobs/job.py": source}
         async with running(tmp_path, files, overrides={"tools": tools, **tables}) as app:
-            assert not app.findings
+            assert bool(app.findings) == broken
             yield app
 
     return start
@@ -219,6 +219,18 @@ async def test_an_occurrence_that_comes_while_the_last_one_runs_is_skipped(
         )
 
 
+async def test_what_was_skipped_is_not_made_up_for_later(boot: Boot, diary: Diary) -> None:
+    """It had its moment, as far as the store knows as well."""
+    body = "if len(diary.lines) == 1:\n    await self.clock.sleep(90)"
+    source = job('@cron("* * * * *", missed="once")', body)
+    async with boot(source, budgets={"clock": {"wall": "5m"}}) as app:
+        await app.clock.elapse(155)
+        assert len(said(app, "warning")) == 1
+    async with boot(source, 2.75) as app:
+        await app.clock.elapse(1)
+    assert diary.minutes() == [1]
+
+
 async def test_a_run_that_fails_is_recorded_and_the_next_one_comes(
     boot: Boot, diary: Diary
 ) -> None:
@@ -310,3 +322,21 @@ async def test_a_timetable_of_many_is_one_timer_of_the_loop(boot: Boot, diary: D
         assert app.clock.waiting == 1
         await app.clock.elapse(30)
         assert app.clock.waiting == 1
+
+
+async def test_a_plugin_that_did_not_start_loses_no_run_that_must_not_be_lost(
+    boot: Boot, diary: Diary
+) -> None:
+    """What is refused has not run: with missed="once" it stays due. The log is not flooded."""
+    source = job('@cron("0 * * * *", missed="once")\n            @every("1s", name="often")')
+    failing = source + '\n    async def start(self) -> None:\n        raise NotFound("no paper.")\n'
+    async with boot(failing, broken=True) as app:
+        await app.clock.elapse(62 * 60)
+        refused = [span for span in app.spans if span.failure and span.origin]
+        assert {span.failure and span.failure.kind for span in refused} == {"PluginQuarantined"}
+        assert len(refused) < 70
+        assert said(app, "warning") == []
+    assert diary.lines == []
+    async with boot(source, 63) as app:
+        await app.clock.elapse(0.5)
+    assert diary.minutes() == [63, 63]

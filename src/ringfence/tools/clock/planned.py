@@ -44,6 +44,7 @@ class Planned:
         self.state: TimerState | None = None
         self.ours = False  # the state stored was written here
         self.busy = False  # a run is in progress here
+        self.refused = False  # what is due has been tried before
         self.failures = 0  # of the store, one after the other
         self.ticket = 0  # of its one place in the timetable that counts
         self._clock = clock
@@ -108,6 +109,7 @@ class Planned:
 
     def advance(self) -> None:
         """Leave behind what is due now, and all that has passed."""
+        self.refused = False
         self._held_until = None
         self._late_s = _random.uniform(0, self.schedule.jitter_s)
         if isinstance(self.schedule, Pace):
@@ -133,6 +135,7 @@ class Planned:
             self.plan()
         if self.once or isinstance(self.schedule, Pace):
             self.hold(seconds)
+            self.refused = True
 
     def watch(self) -> None:
         """Look at it again when the run elsewhere may count as abandoned."""

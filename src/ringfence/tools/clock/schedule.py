@@ -12,7 +12,7 @@
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from msgspec import Struct, ValidationError, convert, structs
@@ -51,7 +51,7 @@ class Calendar(Struct, frozen=True):
     """Due by the wall clock."""
 
     expression: Expression
-    zone: ZoneInfo
+    zone: tzinfo
     once: bool
     jitter_s: float
     spec: str
@@ -111,7 +111,7 @@ def _pace(declaration: Every, jitter_s: float) -> Pace | list[Wrong]:
 def _calendar(declaration: Cron, jitter_s: float) -> Calendar | list[Wrong]:
     expression = parse(declaration.expression)
     zone = _zone(declaration.tz)
-    if isinstance(expression, Expression) and isinstance(zone, ZoneInfo):
+    if isinstance(expression, Expression) and isinstance(zone, tzinfo):
         once = declaration.missed == "once"
         spec = f"cron {' '.join(declaration.expression.split())} {declaration.tz}"
         return Calendar(expression, zone, once, jitter_s, spec)
@@ -123,7 +123,9 @@ def _calendar(declaration: Cron, jitter_s: float) -> Calendar | list[Wrong]:
     return wrongs
 
 
-def _zone(name: str) -> ZoneInfo | Wrong:
+def _zone(name: str) -> tzinfo | Wrong:
+    if name == "UTC":
+        return UTC  # also where no other zone is known
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is OSError

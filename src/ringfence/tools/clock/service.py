@@ -172,7 +172,7 @@ class Timetable:
         if not claimed:
             self._place(timer)
             return
-        if timer.late_s >= LATE_S:
+        if timer.late_s >= LATE_S and not timer.refused:
             _log.warning("%s: runs %s late", timer.label, timedelta(seconds=round(timer.late_s)))
         due = timer.just_before
         timer.advance()
