@@ -8,7 +8,6 @@ one line of JSON, and ends with its input. The bystander is asked after each mov
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -56,7 +55,6 @@ class Timekeeper:
             stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONPATH": "."},
         )
 
     def move(self, seconds: float) -> None:

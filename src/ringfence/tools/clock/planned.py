@@ -53,6 +53,7 @@ class Planned:
         self._due_at = 0.0  # of a Pace
         self._due = self._looked = clock.now()  # of a Calendar
         self._late_s = 0.0
+        self._passed = _EVER  # up to here occurrences were skipped during a run
         # What was due before that is not made up for.
         self._since = _EVER if self.once else self._due
 
@@ -110,6 +111,7 @@ class Planned:
     def advance(self) -> None:
         """Leave behind what is due now, and all that has passed."""
         self.refused = False
+        self._passed = _EVER
         self._held_until = None
         self._late_s = _random.uniform(0, self.schedule.jitter_s)
         if isinstance(self.schedule, Pace):
@@ -121,9 +123,10 @@ class Planned:
             self._due = self.schedule.due(max(self._due, now), now)
 
     def skip(self) -> None:
-        """Let what is due now count as dealt with; stored with the next write."""
-        self.state = structs.replace(self.taken(), running=self.running)
+        """Let what is due now count as dealt with; stored when the run that is in its way ends."""
+        passed = self.taken().last_at
         self.advance()
+        self._passed = passed
 
     def hold(self, seconds: float) -> None:
         """Look at it again after `seconds`, with what is due staying so."""
@@ -174,6 +177,12 @@ class Planned:
         else:
             last_at = self._due if self.schedule.due(self._due, now) > now else now
         return structs.replace(self.state, last_at=last_at, running=self.once)
+
+    def ended(self, undone: datetime | None) -> TimerState:
+        """Return the state after a run; `undone` is what `just_before` was of one that was none."""
+        assert self.state is not None
+        last_at = max(self.state.last_at, self._passed) if undone is None else undone
+        return structs.replace(self.state, last_at=last_at, running=False)
 
     @property
     def late_s(self) -> float:

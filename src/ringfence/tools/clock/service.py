@@ -249,15 +249,11 @@ class Timetable:
         return kept
 
     async def _record(self, timer: Planned, undone: datetime | None) -> None:
-        """Write down that the run has ended; or, of one that was none, when what it was for was
-        due."""
-        state = timer.state
-        assert state is not None
-        if undone is None and not state.running:
+        """Write down that the run has ended, if it was written down that there is one."""
+        if undone is None and not timer.running:
             return
-        last_at = state.last_at if undone is None else undone
         try:
-            await self._ledger.put(timer, structs.replace(state, last_at=last_at, running=False))
+            await self._ledger.put(timer, timer.ended(undone))
         except Exception as error:  # whoever finds it so takes the run for abandoned
             self._ledger.missing(error)
 
