@@ -10,10 +10,12 @@ import pytest
 
 from ringfence.kernel.ports import Clock as KernelClock
 from ringfence.kernel.ports import Driver, Grant, Health, TimerStore, ToolEnv
-from ringfence.tools.clock import SPEC, Clock
+from ringfence.tools.clock import SPEC, Clock, Cron, Every
 from ringfence.tools.clock.conformance import (
     ClockConformance,
     Subject,
+    Timed,
+    Timers,
     TimetableConformance,
     TimingClock,
     TimingSubject,
@@ -180,3 +182,38 @@ def test_the_start_may_be_configured() -> None:
     """A time without a zone is taken as UTC."""
     config = fake.Config(datetime(2000, 2, 29, 12, 0))  # noqa: DTZ001
     assert fake.Driver(config, env(NotImplemented)).now() == datetime(2000, 2, 29, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "declaration, begun",
+    [
+        (Every("20s"), [20, 160, 300, 440, 580]),
+        (Cron("* * * * *"), [60, 240, 420, 600]),
+        (Cron("* * * * *", missed="once"), [60, 240, 420, 600]),
+    ],
+)
+async def test_a_run_that_lasts_is_left_to_its_process(
+    declaration: Every | Cron, begun: list[int]
+) -> None:
+    """It shows that it lives, and the other one waits, and goes on when it has ended."""
+    store, running, seen = Timers(), [0], [0]
+    clocks = [fake.Driver(fake.Config(), env(NotImplemented, store)) for _ in range(2)]
+
+    async def run(clock: fake.Driver) -> None:
+        running[0] += 1
+        seen.append(running[0])
+        await clock.sleep(130)
+        running[0] -= 1
+
+    jobs = [Timed(declaration, partial(run, clock)).on(clock) for clock in clocks]
+    for clock in clocks:
+        await clock.open()
+    for _ in range(600):
+        for clock in clocks:
+            await clock.elapse(1)
+    assert max(seen) == 1
+    start = fake.Config().start
+    runs = sorted(at for job in jobs for at in job.runs)
+    assert [round((at - start).total_seconds()) for at in runs] == begun
+    for clock in clocks:
+        await clock.close(1)

@@ -105,7 +105,7 @@ def _pace(declaration: Every, jitter_s: float) -> Pace | list[Wrong]:
     if jitter_s >= interval_s:
         message = f"jitter {declaration.jitter!r} is not less than the interval"
         return [Wrong(message, "choose a smaller one", "RF403")]
-    return Pace(interval_s, jitter_s, f"every {interval_s:g}")
+    return Pace(interval_s, jitter_s, f"every {interval_s}")
 
 
 def _calendar(declaration: Cron, jitter_s: float) -> Calendar | list[Wrong]:
