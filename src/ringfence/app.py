@@ -31,7 +31,17 @@ from ringfence.kernel.fused import fused_named, fused_view
 from ringfence.kernel.manifest import Manifest, SettingsNeed, ToolNeed
 from ringfence.kernel.owned import scope_tasks
 from ringfence.kernel.payload import did_you_mean
-from ringfence.kernel.ports import Clock, Driver, Grant, Health, ToolEnv, ToolSpec
+from ringfence.kernel.ports import (
+    Clock,
+    Driver,
+    Grant,
+    Health,
+    Ingress,
+    KeepsTimers,
+    TimerStore,
+    ToolEnv,
+    ToolSpec,
+)
 from ringfence.kernel.proxy import ToolState
 from ringfence.kernel.registry import Registry
 from ringfence.kernel.source import Library as SourceLibrary
@@ -45,6 +55,7 @@ from ringfence.settings import Settings
 BUILT_IN = ("clock", "db", "http", "log")
 GRACE_S = 5.0  # what the steps of a stop take beside their deadlines
 BUDGETS = ("default", "call", "control", "events")  # beside one for each tool that lets work in
+TIMERS = "timers"  # the field whose database keeps what the clock must not forget
 ALWAYS = ("log", "http")  # beside the clock: an application can be looked at and says what it does
 
 
@@ -132,6 +143,7 @@ class Wires:
         self.request_values: Mapping[type, tuple[str, str]] = self.tools.request_values
         self.state = state or config.root / ".ringfence"
         self.running: kernel.Running | None = None
+        self.made: Mapping[str, Driver] = {}
         self.stopping = False
         # The clock comes first: every other driver is given it.
         self.clock_driver = self.tools.driver("clock", self._env("clock", cast(Clock, None)))
@@ -166,6 +178,8 @@ class Wires:
             for need in needs
             if isinstance(need, ToolNeed)
         }
+        if any(declared.declaration.tool == "clock" for declared in manifest.declared):
+            instances["db", TIMERS] = self.tools.instance_for("db", TIMERS)
         read = {*self.config.settings} if manifest.quarantined else {*fields}
         wrong = configuration.unread(self.config, read, {*BUDGETS, *self.tools.known})
         settings: dict[type, Struct] = {}
@@ -185,7 +199,22 @@ class Wires:
         """Make the clock, the log, what plugins ask for, and last what lets work in."""
         names = ["log", *(n for n in wanted if n not in ("clock", *ALWAYS)), "http"]
         made = {name: self.tools.driver(name, self._env(name, self.clock)) for name in names}
-        return {"clock": self.clock_driver, **made}
+        self.made = {"clock": self.clock_driver, **made}
+        return self.made
+
+    def timers(self) -> TimerStore:
+        """Return where the clock's timers are stored: in the database that a field `timers` gets.
+
+        Raises:
+            StartRefused: Its driver stores none.
+        """
+        instance = self.tools.instance_for("db", TIMERS)
+        driver = self.made[instance]
+        if not isinstance(driver, KeepsTimers):
+            said = "its driver stores no timers, and the application has some"
+            fix = f"give them a database that does, under [tools.{TIMERS}]"
+            raise configuration.refused(self.config, instance, said, fix)
+        return driver.timers()
 
     def budget(self, ingress: str) -> Budget:
         return self.config.budget(ingress)
@@ -217,6 +246,7 @@ class Wires:
             clock=clock,
             domains={p.name: p for p in sorted(domains.iterdir()) if p.is_dir()},
             health=self.health,
+            timers=self.timers,
         )
 
 
@@ -393,9 +423,10 @@ class Application:
     @property
     def stop_limit_s(self) -> float:
         """Seconds after which a stop is given up: the deadlines of all its steps together."""
-        limits = self._wires.limits
-        steps = 1 + len(self._running.drivers)  # all plugins at once, then tool by tool
-        return limits.drain_timeout + steps * limits.stop_timeout + GRACE_S
+        limits, drivers = self._wires.limits, self._running.drivers.values()
+        drains = sum(isinstance(driver, Ingress) for driver in drivers)
+        steps = 1 + len(drivers)  # all plugins at once, then tool by tool
+        return drains * limits.drain_timeout + steps * limits.stop_timeout + GRACE_S
 
     async def stop(self) -> None:
         """Drain and stop: ingress first, tools last, each step within its deadline."""

@@ -2,7 +2,7 @@
 
 The one module of the kernel that a tool imports. Towards a tool: `Driver`, `Ingress`, `ToolSpec`,
 and how a tool's decorators declare (`Declaration`, `declare`). Towards the kernel: `ToolEnv`,
-`Grant`, `Endpoint`, `Clock`. Adding a tool changes nothing here.
+`Grant`, `Endpoint`, `Clock`, `TimerStore`. Adding a tool changes nothing here.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -64,6 +64,36 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Suspend for at least `seconds`."""
         ...
+
+
+class TimerState(Struct, frozen=True):
+    """What is stored of one timer of the application, so that no restart forgets or repeats it."""
+
+    name: str
+    spec: str  # how it was declared; with another one it counts as new
+    version: int  # one more with each write; 0: nothing is stored yet
+    last_at: datetime  # up to here its occurrences have been dealt with
+    running: bool = False
+
+
+class TimerStore(Protocol):
+    """Where all processes of an application keep the states of its timers."""
+
+    async def load(self, name: str) -> TimerState | None:
+        """Return what is stored of a timer, as of the last commit."""
+        ...
+
+    async def put(self, state: TimerState) -> bool:
+        """Store `state`, durably, if the version stored is that of `state`, or nothing is stored;
+        return whether it was. The version stored is then one more."""
+        ...
+
+
+@runtime_checkable
+class KeepsTimers(Protocol):
+    """A driver, of a database, that offers to be that store."""
+
+    def timers(self) -> TimerStore: ...
 
 
 # ---- what a plugin declares
@@ -237,6 +267,7 @@ class ToolEnv(Struct, frozen=True):
     clock: Clock
     domains: Mapping[str, Path]
     health: Callable[[], Health]
+    timers: Callable[[], TimerStore] | None = None  # asked by a clock that has timers to run
 
 
 class Driver(Protocol):

@@ -9,16 +9,25 @@ from pathlib import Path
 import pytest
 
 from ringfence.kernel.ports import Clock as KernelClock
-from ringfence.kernel.ports import Driver, Grant, Health, ToolEnv
-from ringfence.tools.clock import SPEC, Clock
-from ringfence.tools.clock.conformance import ClockConformance, Subject
+from ringfence.kernel.ports import Driver, Grant, Health, TimerStore, ToolEnv
+from ringfence.tools.clock import SPEC, Clock, Cron, Every
+from ringfence.tools.clock.conformance import (
+    ClockConformance,
+    Subject,
+    Timed,
+    Timers,
+    TimetableConformance,
+    TimingClock,
+    TimingSubject,
+)
 from ringfence.tools.clock.drivers import fake, system
 
 pytestmark = pytest.mark.anyio
 
 
-def env(clock: KernelClock) -> ToolEnv:
-    return ToolEnv("shop", "clock", Path(), Path(), clock, {}, lambda: Health("ready"))
+def env(clock: KernelClock, store: TimerStore = NotImplemented) -> ToolEnv:
+    health = Health("ready")
+    return ToolEnv("shop", "clock", Path(), Path(), clock, {}, lambda: health, timers=lambda: store)
 
 
 @pytest.fixture
@@ -31,7 +40,7 @@ def clock() -> fake.Driver:
     return fake.Driver(fake.Config(), env(NotImplemented))
 
 
-class TestSystem(ClockConformance):
+class TestSystem(ClockConformance, TimetableConformance):
     """The machine's clock."""
 
     @pytest.fixture
@@ -39,13 +48,35 @@ class TestSystem(ClockConformance):
         # Real time is this driver's subject, so here alone a few milliseconds of it pass.
         return Subject(machine, lambda seconds: asyncio.sleep(seconds + 0.005))
 
+    @pytest.fixture
+    def timing(self) -> TimingSubject:
+        def make(store: TimerStore) -> TimingClock:
+            return system.Driver(system.Config(), env(NotImplemented, store))
 
-class TestFake(ClockConformance):
+        return TimingSubject(make, asyncio.sleep)
+
+
+class TestFake(ClockConformance, TimetableConformance):
     """The clock that a test moves."""
 
     @pytest.fixture
     def subject(self, clock: fake.Driver) -> Subject:
         return Subject(clock, clock.elapse)
+
+    @pytest.fixture
+    def timing(self) -> TimingSubject:
+        made: list[fake.Driver] = []
+
+        def make(store: TimerStore) -> TimingClock:
+            made.append(fake.Driver(fake.Config(), env(NotImplemented, store)))
+            return made[-1]
+
+        async def elapse(seconds: float) -> None:
+            for _ in range(round(seconds * 10)):
+                for clock in made:
+                    await clock.elapse(0.1)
+
+        return TimingSubject(make, elapse)
 
 
 async def test_both_are_drivers_of_the_tool(machine: system.Driver, clock: fake.Driver) -> None:
@@ -151,3 +182,38 @@ def test_the_start_may_be_configured() -> None:
     """A time without a zone is taken as UTC."""
     config = fake.Config(datetime(2000, 2, 29, 12, 0))  # noqa: DTZ001
     assert fake.Driver(config, env(NotImplemented)).now() == datetime(2000, 2, 29, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "declaration, begun",
+    [
+        (Every("20s"), [20, 160, 300, 440, 580]),
+        (Cron("* * * * *"), [60, 240, 420, 600]),
+        (Cron("* * * * *", missed="once"), [60, 240, 420, 600]),
+    ],
+)
+async def test_a_run_that_lasts_is_left_to_its_process(
+    declaration: Every | Cron, begun: list[int]
+) -> None:
+    """It shows that it lives, and the other one waits, and goes on when it has ended."""
+    store, running, seen = Timers(), [0], [0]
+    clocks = [fake.Driver(fake.Config(), env(NotImplemented, store)) for _ in range(2)]
+
+    async def run(clock: fake.Driver) -> None:
+        running[0] += 1
+        seen.append(running[0])
+        await clock.sleep(130)
+        running[0] -= 1
+
+    jobs = [Timed(declaration, partial(run, clock)).on(clock) for clock in clocks]
+    for clock in clocks:
+        await clock.open()
+    for _ in range(600):
+        for clock in clocks:
+            await clock.elapse(1)
+    assert max(seen) == 1
+    start = fake.Config().start
+    runs = sorted(at for job in jobs for at in job.runs)
+    assert [round((at - start).total_seconds()) for at in runs] == begun
+    for clock in clocks:
+        await clock.close(1)

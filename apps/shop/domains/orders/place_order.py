@@ -2,7 +2,7 @@
 
 The order is written down first, and stock is held after that, because a service is never called
 inside a transaction. Where stock runs short the order is cancelled. Where the process ends in
-between, the order stays pending; cancelling it gives back what the inventory may hold for it.
+between, the order stays pending, until `expire_orders.py` cancels it.
 """
 
 from typing import Annotated, Protocol

@@ -1,18 +1,33 @@
 """The executable contract of the clock: what every driver does, run against each of them.
 
 @pytest.mark.anyio
-class TestMyClock(ClockConformance):
+class TestMyClock(ClockConformance, TimetableConformance):
     @pytest.fixture
     def subject(self) -> Subject: ...
+
+    @pytest.fixture
+    def timing(self) -> TimingSubject: ...
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Protocol, cast
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from ringfence.kernel.ports import Clock
+from ringfence.errors import NotFound
+from ringfence.kernel.ports import (
+    Clock,
+    Declaration,
+    Declared,
+    Endpoint,
+    Ingress,
+    Signature,
+    TimerState,
+    TimerStore,
+)
+from ringfence.tools.clock.contract import Every
 
 
 class Subject(Struct, frozen=True):
@@ -102,3 +117,141 @@ class ClockConformance:
         sleeper.cancel()
         await asyncio.wait([sleeper])
         assert sleeper.cancelled()
+
+
+# ---- what is due
+
+
+class Timers:
+    """A store of timers that forgets them with the process; for tests of clocks alone."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, TimerState] = {}
+
+    async def load(self, name: str) -> TimerState | None:
+        """Return what was stored last."""
+        return self.states.get(name)
+
+    async def put(self, state: TimerState) -> bool:
+        """Store it, unless somebody else has meanwhile."""
+        stored = self.states.get(state.name)
+        if stored is not None and stored.version != state.version:
+            return False
+        self.states[state.name] = structs.replace(state, version=state.version + 1)
+        return True
+
+
+class Timed:
+    """A method under `@every` or `@cron`, as a clock is given it: each run is noted in `runs`."""
+
+    def __init__(
+        self, declaration: Declaration, run: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        self.declared = Declared(
+            declaration, "jobs.job", "jobs", "run", Signature((), None), "job.py", 1
+        )
+        self.operation = "jobs.job.run"
+        self.runs: list[datetime] = []
+        self.clock: TimingClock | None = None
+        self._run = run
+
+    async def open(self, args: tuple[object, ...]) -> object:
+        """Run it, as the kernel would."""
+        assert self.clock is not None
+        self.runs.append(self.clock.now())
+        return None if self._run is None else await self._run()
+
+    def on(self, clock: "TimingClock") -> "Timed":
+        """Let `clock` serve it."""
+        self.clock = clock
+        clock.bind([cast(Endpoint, self)], [])
+        return self
+
+
+class TimingClock(Clock, Ingress, Protocol):
+    """A driver of the clock."""
+
+
+class TimingSubject(Struct, frozen=True):
+    """How to make clocks over a store, as many processes would; `elapse` moves all of them."""
+
+    make: Callable[[TimerStore], TimingClock]
+    elapse: Callable[[float], Awaitable[None]]
+
+
+class TimetableConformance:
+    """Derive it with a `timing` fixture; every wait is a few seconds of that clock."""
+
+    async def test_what_is_due_runs_each_time_and_not_before(self, timing: TimingSubject) -> None:
+        """The first run comes one interval after the first start."""
+        clock = timing.make(Timers())
+        job = Timed(Every(1)).on(clock)
+        started = clock.now()
+        await clock.open()
+        await timing.elapse(0.5)
+        assert job.runs == []
+        await timing.elapse(2)
+        await clock.close(1)
+        assert [round((at - started).total_seconds()) for at in job.runs] == [1, 2]
+
+    async def test_nothing_runs_before_it_is_opened_or_after_it_is_closed(
+        self, timing: TimingSubject
+    ) -> None:
+        """Work comes in while an application serves, and no longer."""
+        clock = timing.make(Timers())
+        job = Timed(Every(1)).on(clock)
+        await timing.elapse(1.2)
+        await clock.open()
+        await clock.close(1)
+        await timing.elapse(1.2)
+        assert job.runs == []
+
+    async def test_of_two_processes_one_runs_what_is_due(self, timing: TimingSubject) -> None:
+        """What is written down in the store decides."""
+        store = Timers()
+        clocks = [timing.make(store), timing.make(store)]
+        jobs = [Timed(Every(1)).on(clock) for clock in clocks]
+        for clock in clocks:
+            await clock.open()
+        await timing.elapse(2.5)
+        for clock in clocks:
+            await clock.close(1)
+        assert sum(len(job.runs) for job in jobs) == 2
+
+    async def test_what_fails_runs_again(self, timing: TimingSubject) -> None:
+        """An error ends the run, and no more."""
+
+        async def fail() -> None:
+            raise NotFound("there is nothing to do.")
+
+        clock = timing.make(Timers())
+        job = Timed(Every(1), fail).on(clock)
+        await clock.open()
+        await timing.elapse(2.5)
+        await clock.close(1)
+        assert len(job.runs) == 2
+
+    async def test_closing_lets_a_run_end_and_cancels_one_that_does_not(
+        self, timing: TimingSubject
+    ) -> None:
+        """Within the grace what runs may go on; after it, it is cancelled."""
+        ended: list[str] = []
+
+        async def run() -> None:
+            try:
+                await clock.sleep(3600 if ended else 0.05)
+                ended.append("by itself")
+            except asyncio.CancelledError:
+                ended.append("cancelled")
+                raise
+
+        clock = timing.make(Timers())
+        Timed(Every(1), run).on(clock)
+        await clock.open()
+        await timing.elapse(1.2)
+        assert ended == ["by itself"]
+        await timing.elapse(1)
+        closing = asyncio.ensure_future(clock.close(0.1))
+        await timing.elapse(0.3)
+        await closing
+        assert ended == ["by itself", "cancelled"]

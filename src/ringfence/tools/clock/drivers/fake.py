@@ -1,22 +1,28 @@
 """A clock that stands still until a test moves it.
 
 `advance` moves it and runs the timers that are due, each at its own moment and in order; `elapse`
-does the same and lets what was woken run in between. Nothing here waits for real time.
+does the same and lets what was woken run in between, what `@every` and `@cron` run to its end.
+Nothing here waits for real time, but for a tick that waits for something else than this clock.
 """
 
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from msgspec import Struct
 
-from ringfence.kernel.ports import Grant, Timer, ToolEnv
+from ringfence.kernel.ports import Endpoint, Grant, StaticName, Timer, ToolEnv
+from ringfence.tools.clock.service import Tick, Timetable, in_hand
 
 # Turns of the event loop that a chain of wake-ups gets to play out.
 _TURNS = 50
+# Real seconds that a tick gets for what is no matter of this clock, such as a commit on a thread.
+# One that takes longer waits for the test: from then on time passes without it.
+_PATIENCE_S = 5.0
 
 
 class Config(Struct, frozen=True):
@@ -53,6 +59,8 @@ class Driver:
         self._monotonic = 1000.0  # not zero: nothing may take it for "never"
         self._order = itertools.count()
         self._timers: list[tuple[float, int, _Timer]] = []
+        self._timetable = Timetable(self, env.timers)
+        self._stuck: set[Tick] = set()
 
     async def start(self) -> None:
         """Do nothing: it stands still from the beginning."""
@@ -64,6 +72,22 @@ class Driver:
     def handle(self, grant: Grant) -> "Driver":
         """Return this driver: the time is the same for all."""
         return self
+
+    def bind(self, endpoints: Sequence[Endpoint], absent: Sequence[StaticName]) -> None:
+        """Take the timers to run."""
+        self._timetable.bind(endpoints)
+
+    async def open(self) -> None:
+        """Run from now on what is due."""
+        await self._timetable.open()
+
+    async def close(self, grace_s: float) -> None:
+        """Run nothing more; let what runs end, or cancel it after `grace_s`, which pass for it."""
+        closing = asyncio.ensure_future(self._timetable.close(grace_s))
+        await self.settle()
+        while not closing.done() and self._run_next(math.inf):
+            await self.settle()
+        await closing
 
     @property
     def waiting(self) -> int:
@@ -98,10 +122,16 @@ class Driver:
                 woken.set_result(None)
 
         timer = self.call_at(self._monotonic + seconds, wake)
+        tick = in_hand.get()
+        if tick is not None:
+            tick.sleepers += 1
+            self._timetable.changed.set()
         try:
             await woken
         finally:
             timer.cancel()
+            if tick is not None:
+                tick.sleepers -= 1
 
     def advance(self, seconds: float) -> None:
         """Move the clock, and run the timers that are due, in order, before it returns.
@@ -125,8 +155,20 @@ class Driver:
     async def settle(self) -> None:
         """Let the tasks that were woken run, and those that they wake in turn.
 
-        It cannot see threads; whoever waits for one awaits its result.
+        It waits for the ticks of `@every` and `@cron` that do not sleep. Of other tasks it cannot
+        see the threads; whoever waits for one awaits its result.
         """
+        await self._turns()
+        while working := {*self._timetable.working} - self._stuck:
+            self._timetable.changed.clear()
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    await self._timetable.changed.wait()
+            except TimeoutError:
+                self._stuck |= working
+            await self._turns()
+
+    async def _turns(self) -> None:
         for _ in range(_TURNS):
             await asyncio.sleep(0)
 

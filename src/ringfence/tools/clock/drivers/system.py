@@ -1,14 +1,15 @@
-"""The machine's clock. Its driver is its own handle: it keeps nothing for anyone."""
+"""The machine's clock. Its driver is its own handle: of what a plugin asks it keeps nothing."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from msgspec import Struct
 
-from ringfence.kernel.ports import Grant, Timer, ToolEnv
+from ringfence.kernel.ports import Endpoint, Grant, StaticName, Timer, ToolEnv
+from ringfence.tools.clock.service import Timetable
 
 # uvloop counts in whole milliseconds, of a clock that it reads once an iteration: a timer may run
 # up to a rounding and a truncation too early.
@@ -28,7 +29,7 @@ class Driver:
     monotonic = staticmethod(time.monotonic)
 
     def __init__(self, config: Struct, env: ToolEnv) -> None:
-        pass
+        self._timetable = Timetable(self, env.timers)
 
     async def start(self) -> None:
         """Do nothing: the time is there."""
@@ -39,6 +40,18 @@ class Driver:
     def handle(self, grant: Grant) -> "Driver":
         """Return this driver: the time is the same for all."""
         return self
+
+    def bind(self, endpoints: Sequence[Endpoint], absent: Sequence[StaticName]) -> None:
+        """Take the timers to run."""
+        self._timetable.bind(endpoints)
+
+    async def open(self) -> None:
+        """Run from now on what is due."""
+        await self._timetable.open()
+
+    async def close(self, grace_s: float) -> None:
+        """Run nothing more; let what runs end, or cancel it after `grace_s`."""
+        await self._timetable.close(grace_s)
 
     def now(self) -> datetime:
         """Return the wall-clock time, aware, in UTC."""

@@ -14,6 +14,7 @@ from ringfence.tools.db.drivers._sqlite_line import Line, translated
 from ringfence.tools.db.drivers._sqlite_owners import RECORD as OWNERS
 from ringfence.tools.db.drivers._sqlite_schema import Surveyor, Trespass, failed
 from ringfence.tools.db.migrations import CHANGED, Command, Migration
+from ringfence.tools.db.timers import TABLE as _TIMERS
 
 _RECORD = """
 CREATE TABLE IF NOT EXISTS ringfence_migrations (
@@ -37,6 +38,7 @@ def migrate(line: Line, migrations: Sequence[Migration], clock: Clock) -> None:
     try:
         line.execute(_RECORD)
         line.execute(OWNERS)
+        line.execute(_TIMERS)
         applied = _applied(line)
         changed = [each for each in migrations if _is_changed(each, applied)]
         if changed:

@@ -32,6 +32,7 @@ from ringfence.tools.db.prepared import Params
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.service import Handles
 from ringfence.tools.db.sql import Statement
+from ringfence.tools.db.timers import Timers
 
 # How long stop waits for a statement or a sync that does not end; its thread is a daemon.
 STOP_S = 5.0
@@ -135,6 +136,10 @@ class Driver:
     def handle(self, grant: Grant) -> Database:
         """Return the database as one plugin sees it."""
         return self._handles.handle(grant)
+
+    def timers(self) -> Timers:
+        """Return where the application's timers are stored, for the kernel itself."""
+        return Timers(self.handle(Grant("kernel", "", self._env.instance)))
 
     async def read(self, statement: Statement, params: Params) -> Answer:
         """Serve `service.Engine`."""
