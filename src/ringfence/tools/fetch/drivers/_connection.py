@@ -6,6 +6,7 @@ and nothing that was not asked for has come since, so no answer is ever taken fo
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 import h11
 
@@ -44,8 +45,7 @@ class Connection(asyncio.Protocol):
     # ---- the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's derives from nothing
 
     def data_received(self, data: bytes) -> None:
         if self.on_idle_event is not None:

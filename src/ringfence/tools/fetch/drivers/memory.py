@@ -8,7 +8,7 @@
 Everything but the network is real: targets, headers, retries, limits and errors.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import ClassVar
 
 import msgspec
@@ -17,6 +17,7 @@ from msgspec import Struct
 from ringfence.errors import ToolError
 from ringfence.kernel.ports import Grant, ToolEnv
 from ringfence.tools.fetch.contract import Fetch, Head
+from ringfence.tools.fetch.doubles import Recorded, Reply, Respond
 from ringfence.tools.fetch.messages import Outgoing
 from ringfence.tools.fetch.options import Config as Config
 from ringfence.tools.fetch.service import Incoming, Link, Undone
@@ -27,46 +28,6 @@ class NotDeclared(ToolError, code="fetch.not_declared"):
     """A feature sent a request for which the test declares no answer."""
 
 
-class Recorded(Struct, frozen=True):
-    """A request as the other side would see it.
-
-    Args:
-        method: In capitals.
-        path: Below the base URL; for an absolute URL the whole, without its query.
-        query: Encoded.
-        headers: By their names in lower case.
-        body: Whole.
-    """
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> object:
-        """Return the body, read as JSON."""
-        return msgspec.json.decode(self.body)
-
-
-class Reply(Struct, frozen=True):
-    """An answer; or, with `broken`, none.
-
-    Args:
-        status: 200 to 599.
-        headers: By their names in lower case.
-        body: As it is sent, compressed if a header says so.
-        broken: `refused` before anything was sent, or `lost` once all of it was.
-        cut: Whether the connection breaks at the end of `body`, in the middle of the answer.
-    """
-
-    status: int = 200
-    headers: Mapping[str, str] = {}
-    body: bytes = b""
-    broken: str = ""
-    cut: bool = False
-
-
 class Driver:
     """A link without a network. What no answer is declared for is refused by name."""
 
@@ -75,7 +36,7 @@ class Driver:
     def __init__(self, config: Struct, env: ToolEnv) -> None:
         assert isinstance(config, Config)
         self.requests: list[Recorded] = []
-        self.respond: Callable[[Recorded], Awaitable[Reply]] = self._declared
+        self.respond: Respond = self._declared
         self._link = Link(config, env.instance, env.clock, self)
         self._replies: dict[tuple[str, str], list[Reply]] = {}
 
