@@ -234,7 +234,7 @@ async def test_what_the_operator_allows_is_reached() -> None:
     async with served(inside) as base_url:
         named = base_url.replace("127.0.0.1", "localhost")
         for keys in ({"private": True}, {"allow": ["127.0.0.0/8", "::1/128"]}):
-            async with started(Config(base_url=named, **keys), StandingClock()) as driver:  # type: ignore[arg-type]
+            async with started(Config(base_url=named, **keys), StandingClock()) as driver:
                 assert isinstance(driver, http.Driver)
                 assert (await driver.handle(GRANT).get("it")).status == 200
     assert len(inside.requests) == 2

@@ -183,7 +183,7 @@ async def test_silence_in_the_middle_of_an_answer_is_not_waited_out() -> None:
     ):
         pieces = download.chunks()
         assert await anext(pieces) == b"begun"
-        rest = asyncio.ensure_future(pieces.__anext__())  # type: ignore[arg-type]
+        rest = asyncio.ensure_future(pieces.__anext__())
         await asyncio.sleep(0)
         await clock.elapse(5.5)
         with pytest.raises(LinkUnavailable, match="more of the answer within 5 s"):
@@ -319,7 +319,7 @@ async def secure() -> AsyncIterator[tuple[int, list[str]]]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "server.pem")
     names: list[str] = []
-    context.sni_callback = lambda _, name, __: names.append(name)  # type: ignore[assignment, func-returns-value]
+    context.sni_callback = lambda _, name, __: names.append(name)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

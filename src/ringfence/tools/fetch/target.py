@@ -134,8 +134,8 @@ class Targets:
             )
         origin, path, query = _split(url)
         if not self._may_reach(origin):
-            said = f"absolute URLs of {origin} are not allowed."
-            hint = f'Use a path below base_url, or add `absolute = ["{origin}"]` to its table.'
+            said = "it is an absolute URL; expected a path, or an origin that `absolute` names."
+            hint = f'If it is meant, add `absolute = ["{origin}"]` to the table of the link.'
             raise RefusedTarget(said, subject=str(origin), hint=hint)
         return Target(origin, path, query, False, f"{origin}/…")
 

@@ -38,7 +38,8 @@ class Driver:
         self.requests: list[Recorded] = []
         self.respond: Respond = self._declared
         self._link = Link(config, env.instance, env.clock, self)
-        self._replies: dict[tuple[str, str], list[Reply]] = {}
+        self._declared_for: dict[tuple[str, str], list[Reply]] = {}
+        self._last: dict[tuple[str, str], Reply] = {}
 
     @property
     def tally(self) -> Tally:
@@ -56,7 +57,7 @@ class Driver:
         headers: Mapping[str, str] | None = None,
         broken: str = "",
     ) -> None:
-        """Declare the answer to the next such request; the last one declared stays.
+        """Declare the answer to the next such request, and to all that follow, until another is.
 
         Args:
             method: In capitals.
@@ -70,7 +71,7 @@ class Driver:
         kind = {} if json is msgspec.UNSET else {"content-type": "application/json"}
         sent = body if json is msgspec.UNSET else msgspec.json.encode(json)
         reply = Reply(status, {**kind, **(headers or {})}, sent, broken)
-        self._replies.setdefault((method, path), []).append(reply)
+        self._declared_for.setdefault((method, path), []).append(reply)
 
     async def start(self) -> None:
         """Do nothing: nobody is at the other end."""
@@ -100,15 +101,17 @@ class Driver:
         return _Answer(reply, has_body=request.method != "HEAD")
 
     async def _declared(self, request: Recorded) -> Reply:
-        known = self._replies.get((request.method, request.path))
-        if known is None:
-            declared = ", ".join(f"{method} {path}" for method, path in self._replies) or "none"
+        asked = (request.method, request.path)
+        if waiting := self._declared_for.get(asked):
+            self._last[asked] = waiting.pop(0)
+        if asked not in self._last:
+            declared = ", ".join(f"{method} {path}" for method, path in self._declared_for)
             raise NotDeclared(
-                f"the test declares no answer for it; expected one of: {declared}.",
+                f"the test declares no answer for it; expected one of: {declared or 'none'}.",
                 subject=f"{request.method} {request.path}",
                 hint=f"Write `driver.answer({request.method!r}, {request.path!r}, json=…)`.",
             )
-        return known.pop(0) if len(known) > 1 else known[0]
+        return self._last[asked]
 
 
 class _Answer:
