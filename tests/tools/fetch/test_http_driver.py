@@ -65,6 +65,7 @@ async def raw(*said: bytes, close: bool = False) -> AsyncIterator[Raw]:
         listening.close()
         for writer in writers:
             writer.transport.abort()
+        await asyncio.sleep(0)  # a transport closes its socket in the next turn of the loop
 
 
 def config(base_url: str, **keys: object) -> Config:
@@ -144,6 +145,34 @@ async def test_what_nobody_asked_for_ends_a_connection() -> None:
         for _ in range(3):
             assert (await driver.handle(GRANT).get("it")).body == b"ok"
     assert server.connections == 3
+
+
+async def test_an_answer_that_comes_to_an_idle_connection_ends_it() -> None:
+    """It would be taken for that of the next request."""
+    opened: list[asyncio.StreamWriter] = []
+    ended = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(writer)
+        try:
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(OK)
+        except (asyncio.IncompleteReadError, OSError):
+            ended.set()
+            writer.transport.abort()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with started(config(f"http://127.0.0.1:{port}/"), StandingClock()) as driver:
+        link = driver.handle(GRANT)
+        await link.get("it")
+        opened[0].write(OK.replace(b"ok", b"no"))
+        async with asyncio.timeout(5):
+            await ended.wait()
+        assert (await link.get("it")).body == b"ok"
+    server.close()
+    assert len(opened) == 2
 
 
 async def test_connections_in_use_are_bounded() -> None:

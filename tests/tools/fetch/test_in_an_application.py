@@ -203,6 +203,22 @@ async def test_a_request_that_no_answer_is_declared_for_is_named(tmp_path: Path)
             await app.call("orders.look", path="that")
 
 
+async def test_the_trace_is_for_the_links_own_side_alone(tmp_path: Path) -> None:
+    """Where it is sent at all, an absolute URL does not get it; nor does a stranger by default."""
+    hook = "https://hooks.test/x"
+    keys: dict[str, object] = {"driver": "memory", "private": False, "absolute": ["https://*"]}
+    for trace in (False, True):
+        if trace:
+            keys["trace"] = True
+        overrides = {"tools": {"payments": keys}}
+        async with running(tmp_path, FILES, overrides=overrides) as app:
+            for path in (hook, "it"):
+                link(app).answer("GET", path)
+                await app.call("orders.look", path=path)
+            sent = ["traceparent" in request.headers for request in link(app).requests]
+        assert sent == [False, trace]
+
+
 async def test_a_link_is_real_in_a_test_unless_it_says_otherwise(tmp_path: Path) -> None:
     """Nothing is replaced behind its back."""
     async with boot(write(tmp_path, FILES)) as app:
@@ -247,6 +263,7 @@ async def test_a_field_called_fetch_is_the_link_of_that_name(tmp_path: Path) -> 
         ('base_url = "https://a.test/"\nheaders = {Host = "canary-9c51"}', "'Host'"),
         ('base_url = "https://a.test/"\nallow = ["localhost"]', "'localhost'"),
         ('base_url = "https://a.test/"\nabsolute = ["https://b.test/x"]', "takes origins"),
+        ('absolute = ["https://*"]\nprivate = true', "second link"),
         ('base_url = "https://a.test/"\ntimout = "5s"', "timout"),
     ],
 )

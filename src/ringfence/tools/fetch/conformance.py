@@ -97,11 +97,11 @@ class FetchConformance:
         other = OtherSide(Reply(200, {"x-kind": "plain"}, b"hello"))
         async with link(subject, other) as it:
             query: Params = {"a": 1, "b": ["x y", True], "c": None}
-            got = await it.get("charges", "ch 1", params=query, headers={"X-Mine": "yes"})
+            got = await it.get("charges", "ch 1", params=query, headers={"X-Mine": "Zoë"})
         (request,) = other.requests
         assert (request.method, request.path) == ("GET", "charges/ch%201")
         assert request.query == "a=1&b=x%20y&b=true"
-        assert request.headers["x-mine"] == "yes"
+        assert request.headers["x-mine"] == "Zoë"
         assert (got.status, got.headers["x-kind"], got.body) == (200, "plain", b"hello")
 
     @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -133,6 +133,12 @@ class FetchConformance:
             await it.post("c")
             with pytest.raises(InvalidRequest, match="several"):
                 await it.post("d", form={}, json=1)
+            with pytest.raises(InvalidRequest, match="a bytes"):
+                await it.post("d", form={"x": b"1"})
+            with pytest.raises(InvalidRequest, match="neither bytes"):
+                await it.post("d", content="text")  # type: ignore[call-overload]
+            with pytest.raises(InvalidRequest, match="as JSON"):
+                await it.post("d", json=object())
         form, raw, empty = other.requests
         assert form.body == b"x=1%202&y=%C3%A9&y=3"
         assert form.headers["content-type"] == "application/x-www-form-urlencoded"

@@ -113,21 +113,22 @@ class Response(Head, frozen=True):
         Raises:
             BadResponse: The body is no JSON, or is not an `into`; all that is wrong is said.
         """
-        kind = self.headers.get("content-type", "no type")
         try:
-            plain: object = msgspec.json.decode(self.body)
+            return msgspec.json.decode(
+                self.body, type=object if into is None else into, dec_hook=carry_in
+            )
+        except msgspec.ValidationError as error:
+            raise self._misfit(into, str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            kind = self.headers.get("content-type", "no type")
             said = f"its body is no JSON; got {len(self.body)} bytes of {kind:.80}."
             raise BadResponse(said, subject=f"answer {self.status}") from None
-        if into is None:
-            return plain
-        try:
-            return msgspec.json.decode(self.body, type=into, dec_hook=carry_in)
-        except msgspec.ValidationError as error:
-            found = [f"{fault.path}: {fault.message}" for fault in faults(plain, into)]
-            said = "; ".join(found[:_FAULTS_SHOWN]) or str(error)
+
+    def _misfit(self, into: object, first: str) -> BadResponse:
+        found = [f"{f.path}: {f.message}" for f in faults(msgspec.json.decode(self.body), into)]
         name = getattr(into, "__name__", str(into))
-        raise BadResponse(f"its body is no {name}: {said}.", subject=f"answer {self.status}")
+        said = f"its body is no {name}: {'; '.join(found[:_FAULTS_SHOWN]) or first}."
+        return BadResponse(said, subject=f"answer {self.status}")
 
 
 class Problem(Struct, frozen=True):

@@ -157,7 +157,7 @@ def _encoded(target: Target, params: Params) -> str:
     pairs = [
         (name, _text(target, name, one))
         for name, value in params.items()
-        for one in ((value,) if isinstance(value, Scalar) else value)
+        for one in ((value,) if isinstance(value, Scalar | bytes) else value)
         if one is not None
     ]
     try:
@@ -166,7 +166,7 @@ def _encoded(target: Target, params: Params) -> str:
         raise _invalid(target, "a parameter holds half of a surrogate pair.") from None
 
 
-def _text(target: Target, name: str, value: Scalar) -> str:
+def _text(target: Target, name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from ringfence.settings import Seconds, Secret, Unfit
 from ringfence.tools.fetch.addresses import Allowed
 from ringfence.tools.fetch.messages import NAME, SET_BY_THE_TOOL, VALUE
-from ringfence.tools.fetch.target import Origin, Targets
+from ringfence.tools.fetch.target import ANY_HTTPS, Origin, Targets
 
 Count = Annotated[int, Meta(ge=1)]
 _LOCAL = re.compile(r"(?:.*\.)?localhost", re.ASCII)
@@ -78,6 +78,11 @@ class Config(Struct, frozen=True, kw_only=True):
         _check_headers(self)
         for text in self.allow:
             _check_network(text)
+        if self.private and ANY_HTTPS in self.absolute:
+            raise Unfit(
+                f'it takes any URL by "{ANY_HTTPS}", and with `private` would take whoever chooses '
+                "one into this network; expected one of them. Use a second link for the other."
+            )
         if targets.base is not None:
             _check_base(self, targets.base)
 

@@ -9,7 +9,8 @@ class Tally:
     """Counts requests, each once, after its retries.
 
     Any answer of the other side is an answer, a 404 as well. LinkUnavailable and OutcomeUnknown
-    are failures; what is wrong with a request, its target or the content of its answer is neither.
+    are failures; what is wrong with a request, its target or the content of its answer is neither,
+    and neither is a request that was cancelled, by a deadline for instance.
     """
 
     def __init__(self) -> None:

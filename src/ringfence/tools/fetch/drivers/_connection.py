@@ -218,10 +218,10 @@ def _target(request: Outgoing) -> str:
     return f"{target}?{request.query}" if request.query else target
 
 
-def _framed(request: Outgoing) -> list[tuple[str, str]]:
-    headers = list(request.headers)
+def _framed(request: Outgoing) -> list[tuple[bytes, bytes]]:
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in request.headers]
     if not isinstance(request.body, bytes):
-        return [*headers, ("transfer-encoding", "chunked")]
+        return [*headers, (b"transfer-encoding", b"chunked")]
     if request.body or request.method in ("POST", "PUT", "PATCH"):
-        return [*headers, ("content-length", str(len(request.body)))]
+        return [*headers, (b"content-length", b"%d" % len(request.body))]
     return headers

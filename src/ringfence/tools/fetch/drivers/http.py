@@ -1,8 +1,9 @@
 """HTTP/1.1 over the network, on h11 and the event loop's transports; no proxies, no cookies.
 
-The environment's proxies and certificates are for other programs: a link is what its table says.
+The environment's proxies are for other programs: a link leads where its table says.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
@@ -55,6 +56,7 @@ class Driver:
     async def stop(self) -> None:
         """Close every connection that is kept."""
         self._pool.close()
+        await asyncio.sleep(0)  # a transport closes its socket in the next turn of the loop
 
     def handle(self, grant: Grant) -> Fetch:
         """Return the `Fetch` of one plugin."""
