@@ -180,10 +180,11 @@ class Pool:
             found = await self._looked_up(origin)
         for address in found:
             if not self._allowed.permits(address):
+                more = "" if self._config.private else "`private = true`, or "
                 raise RefusedTarget(
                     f"the link may not reach its address; expected a public one, got {address}.",
                     subject=origin.host,
-                    hint=f"If it is meant, add `private = true`, or an `allow` that names it, to "
+                    hint=f"If it is meant, add {more}an `allow` that names it, to "
                     f"[tools.{self._instance}].",
                 )
         return found
