@@ -392,6 +392,7 @@ class FetchConformance:
             with pytest.raises(UnexpectedStatus, match="302"):
                 await it.get("it")
         assert other.asked[1:3] == [("GET", "it"), ("GET", "there")]
+        assert [request.query for request in other.requests[1:3]] == ["a=1", ""]
         assert len(other.requests) == 1 + 2 + 1 + 3
 
     @pytest.mark.parametrize(
