@@ -52,7 +52,7 @@ from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
 
-BUILT_IN = ("clock", "db", "http", "log")
+BUILT_IN = ("clock", "db", "fetch", "http", "log")
 GRACE_S = 5.0  # what the steps of a stop take beside their deadlines
 BUDGETS = ("default", "call", "control", "events")  # beside one for each tool that lets work in
 TIMERS = "timers"  # the field whose database keeps what the clock must not forget
@@ -86,7 +86,19 @@ class Tools:
     def instance_for(self, tool: str, field: str) -> str:
         """Of several instances of a tool the field's name picks one; else the tool's own name."""
         named = self.config.tools.get(field)
-        return field if named is not None and named.tool == tool else tool
+        own = (named is not None and named.tool == tool) or self.known[tool].named
+        return field if own else tool
+
+    def missing(self, tool: str, field: str) -> StartRefused | None:
+        """Refuse a field that names an instance which is not configured, where it must be."""
+        spec, table = self.known[tool], self.config.tools.get(field)
+        if not spec.named or (table is not None and table.tool == tool):
+            return None
+        what = f"it is of the tool {table.tool}" if table is not None else "there is no such table"
+        needed = "" if field == tool else f' with `tool = "{tool}"` in it'
+        fix = f"write [tools.{field}]{needed}; or rename the field to the link that is meant"
+        said = f"a feature has the field `{field}: {spec.contract.__name__}`, and {what}"
+        return configuration.refused(self.config, field, said, fix)
 
     def driver(self, instance: str, env: ToolEnv) -> Driver:
         """Make the driver that the configuration chooses for an instance."""
@@ -188,7 +200,10 @@ class Wires:
                 settings[cls] = configuration.section(self.config, cls, fields[cls.__section__])
             except StartRefused as error:
                 wrong += error.findings
-        for instance in sorted({*instances.values(), *self.config.tools, *ALWAYS}):
+        absent = {named: self.tools.missing(*named) for named in instances}
+        wrong += [f for error in absent.values() if error is not None for f in error.findings]
+        unmade = {field for (_, field), error in absent.items() if error is not None}
+        for instance in sorted({*instances.values(), *self.config.tools, *ALWAYS} - unmade):
             try:
                 self.tools.chosen(instance)
             except StartRefused as error:

@@ -88,6 +88,11 @@ class Seconds(float):
         return cls(seconds)
 
 
+class Unfit(ValueError):
+    """Why a `__post_init__` refuses what is configured, in words that hold no value of a secret:
+    it is shown even where other keys of its table are secret."""
+
+
 class SettingsMeta(msgspec.StructMeta):
     """Takes `section=` and makes each class frozen and keyword-only."""
 

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, TypeGuard, TypeVar, Union, get_args, get_
 import msgspec
 
 from ringfence.errors import Finding, StartRefused
-from ringfence.settings import Seconds, Secret
+from ringfence.settings import Seconds, Secret, Unfit
 
 S = TypeVar("S", bound=msgspec.Struct)
 Key = tuple[str | int, ...]  # an integer is an index into a list
@@ -115,7 +115,8 @@ class Reading:
         try:
             return into(**values)
         except (TypeError, ValueError) as error:  # a `__post_init__` that refuses the values
-            hidden = any(self.source.is_private((*key, name)) for name in table)
+            private = any(self.source.is_private((*key, name)) for name in table)
+            hidden = private and not isinstance(error, Unfit)
             reason = "the reason may hold a secret and is not shown" if hidden else str(error)
             self.refuse("wrong-value", key, f"{into.__name__} refuses it: {reason}")
             return None

@@ -399,6 +399,7 @@ class ToolSpec(Struct, frozen=True):
     request_values: Mapping[type, str] = {}  # parameter type → the operation that yields it
     check: "Callable[[Facts], list[Finding]] | None" = None
     contained: frozenset[str] = frozenset()  # rules whose findings concern one plugin alone
+    named: bool = False  # a field is given the instance of its name, which must be configured
 
 
 class Facts(Struct, frozen=True):

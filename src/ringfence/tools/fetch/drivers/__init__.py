@@ -1,0 +1,1 @@
+"""Requests over the network, and answers that a test declares."""
