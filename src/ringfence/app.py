@@ -42,7 +42,7 @@ from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
 
-BUILT_IN = ("clock", "db", "http", "log")
+BUILT_IN = ("clock", "db", "files", "http", "log")
 GRACE_S = 5.0  # what the steps of a stop take beside their deadlines
 BUDGETS = ("default", "call", "control", "events")  # beside one for each tool that lets work in
 ALWAYS = ("log", "http")  # beside the clock: an application can be looked at and says what it does
