@@ -143,8 +143,9 @@ def _for_tests(given: Mapping[str, Mapping[str, object]]) -> dict[str, Mapping[s
 
 
 def _fitted(table: ToolTable, own: Collection[str], folder: Path) -> ToolTable:
-    """Give a database a file, and files a folder, in the test's own. Of a tool whose driver has a stand-in keep what
-    this one knows (of HTTP the limits, not the port), and the test's `own` options."""
+    """Give a database a file and files a folder in the test's own. Of a tool whose driver has a
+    stand-in keep what this one knows (of HTTP the limits, not the port), and the test's `own`
+    options."""
     options = dict(table.options)
     if table.tool == "db" and table.driver in (None, "sqlite") and "path" not in own:
         options["path"] = str(folder / f"{table.instance}.db")

@@ -1,7 +1,6 @@
 """Drivers of files, made and stopped around a test."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -72,4 +71,4 @@ def left(root: Path) -> list[str]:
 
 def open_files() -> int:
     """Count the descriptors of this process."""
-    return len(os.listdir("/proc/self/fd"))
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
