@@ -203,13 +203,6 @@ async def test_what_is_sent_is_as_long_as_was_said(there: bytes) -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope: Scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/",
-        "query_string": b"",
-        "headers": [],
-    }
     if len(there) < len(TEXT):
         with pytest.raises(OSError, match="524 bytes lack"):
             await send_file(File(content), GET, receive, send)
@@ -235,13 +228,6 @@ async def test_a_client_that_goes_away_ends_the_sending() -> None:
         await gone.wait()
         return {"type": "http.disconnect"}
 
-    scope: Scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/",
-        "query_string": b"",
-        "headers": [],
-    }
     await send_file(File(content), GET, receive, send)
     assert content.open == 0
 

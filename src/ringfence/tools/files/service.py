@@ -6,8 +6,7 @@ what a store has begun is ended, abandoned or closed, whoever is cancelled and w
 """
 
 from asyncio import CancelledError
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
@@ -181,12 +180,16 @@ class Handle:
         draft = await run.do(lambda: store.draft(order), lambda made, _: made.abandon())
         try:
             size_bytes = 0
-            async with aclosing(_batches(content)) as batches:
-                async for batch in batches:
+            batch = bytearray()
+            async for piece in content:
+                batch += _bytes(piece)
+                if len(batch) >= PIECE_BYTES:  # small ones go to a thread together
                     size_bytes += len(batch)
                     self._expect_room(order, size_bytes)
-                    await run.do(partial(draft.append, batch))
-            return await run.do(draft.publish, _committed)
+                    await run.do(partial(draft.append, bytes(batch)))
+                    batch.clear()
+            self._expect_room(order, size_bytes + len(batch))
+            return await run.do(partial(_end, draft, bytes(batch)), _committed)
         except GeneratorExit:  # the coroutine was thrown away
             run.leave(draft.abandon)
             raise
@@ -320,18 +323,6 @@ def _bytes(content: object) -> bytes:
     )
 
 
-async def _batches(content: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
-    """Put small pieces together, so that each hop to a thread is worth it."""
-    batch = bytearray()
-    async for piece in content:
-        batch += _bytes(piece)
-        if len(batch) >= PIECE_BYTES:
-            yield bytes(batch)
-            batch.clear()
-    if batch:
-        yield bytes(batch)
-
-
 def _put(store: Store, order: Order, content: bytes) -> Stored:
     """On the store's thread: all of a write at once."""
     draft = store.draft(order)
@@ -340,6 +331,13 @@ def _put(store: Store, order: Order, content: bytes) -> Stored:
         return draft.publish()
     finally:
         draft.abandon()
+
+
+def _end(draft: Draft, content: bytes) -> Stored:
+    """On the store's thread: the rest of a write."""
+    if content:
+        draft.append(content)
+    return draft.publish()
 
 
 def _whole(store: Store, place: Place, limit: int) -> bytes:
