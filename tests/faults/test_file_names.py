@@ -2,11 +2,10 @@
 
 import os
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
 from typing import cast
 
 import pytest
@@ -167,47 +166,64 @@ async def test_a_link_to_the_root_is_the_operators(tmp_path: Path) -> None:
 
 
 @contextmanager
-def swapping(there: Path, other: Path) -> Iterator[None]:
-    """Swap a folder and a link, over and over, as fast as the disk does it."""
-    done = threading.Event()
-    aside = there.with_name(f"{there.name}-aside")
+def swapped_before(event: str, name: str, swap: Callable[[], None]) -> Iterator[list[str]]:
+    """Call `swap` in the moment before a system call with that name; give what has been called."""
+    seen: list[str] = []
+    watching = True
+
+    def notice(called: str, args: tuple[object, ...]) -> None:
+        if watching and called == event and not seen:
+            paths = [Path(os.fsdecode(arg)).name for arg in args if isinstance(arg, str | bytes)]
+            if name in paths:
+                seen.append(called)
+                swap()
+
+    sys.addaudithook(notice)  # which stays until the process ends
+    try:
+        yield seen
+    finally:
+        watching = False
+
+
+@pytest.mark.parametrize(
+    "work, event, at",
+    [
+        ("read", "open", "secret.txt"),
+        ("put", "os.rename", "secret.txt"),
+        ("put", "os.mkdir", "inner"),
+        ("put", "open", "inner"),
+        ("remove", "os.remove", "secret.txt"),
+    ],
+)
+async def test_no_swap_leads_out_of_the_root(
+    tmp_path: Path, work: str, event: str, at: str
+) -> None:
+    """A folder becomes a link after it was looked at and before it is used: the use is in what was
+    looked at, or there is none."""
+    root = tricky(tmp_path / "files")
+    outside = tmp_path / "files/outside"
+    (outside / "inner").mkdir()
+    before = snapshot(tmp_path / "files")
+    folder, name = root / "folder", "folder/secret.txt"
+    if at == "inner":
+        folder, name = root / "folder", "folder/inner/secret.txt"
+    else:
+        (folder / "secret.txt").write_bytes(b"good")
+    payload: dict[str, object] = {"content": b"x"} if work == "put" else {}
 
     def swap() -> None:
-        while not done.is_set():
-            there.rename(aside)
-            with suppress(FileExistsError):  # a write was faster, and has made a folder
-                there.symlink_to(other)
-                there.unlink()
-            while aside.exists():
-                rmtree(there, ignore_errors=True)
-                with suppress(OSError):
-                    aside.rename(there)
+        folder.rename(root / "aside")
+        folder.symlink_to(outside)
 
-    thread = threading.Thread(target=swap)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-async def test_no_race_leads_out_of_the_root(tmp_path: Path) -> None:
-    """A folder that is swapped for a link between the look and the use is never followed."""
-    root = tricky(tmp_path / "files")
-    before = snapshot(tmp_path / "files")
     overrides = {"tools": {"files": {"root": str(root)}}}
-    async with running(tmp_path / "app", KEEPING, overrides=overrides) as app:
-        (root / "folder/secret.txt").write_bytes(b"good")
-        seen: set[object] = set()
-        with swapping(root / "folder", tmp_path / "files/outside"):
-            for number in range(300):
-                seen.add(await kept(app, "read", name="folder/secret.txt"))
-                seen.add(await kept(app, "put", name=f"folder/{number}", content=b"x"))
-                seen.add(await kept(app, "remove", name=f"folder/{number}"))
-        assert SECRET not in seen
-        assert seen & {FileMissing, FileExists}, "nothing was swapped in time"
+    async with running(tmp_path / "app", {**KEEPING, **BYSTANDER}, overrides=overrides) as app:
+        with swapped_before(event, at, swap) as seen:
+            async with asked_throughout(app):
+                answer = await kept(app, work, name=name, **payload)
+    assert seen == [event]
+    assert answer != SECRET
     assert snapshot(tmp_path / "files") == before
+    assert [path.name for path in (outside / "inner").iterdir()] == []
 
 
 @given(

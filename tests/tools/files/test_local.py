@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine, Generator
+from contextlib import suppress
 from pathlib import Path
 from types import coroutine
 
@@ -63,7 +64,8 @@ async def test_what_others_put_there_is_found(files: Files, root: Path) -> None:
     for name in (".hidden", "cafe\u0301", "a:b", "a\\b", "con", "a."):
         (root / name).write_bytes(b"x")
     os.mkfifo(root / "pipe")
-    (root / os.fsdecode(b"\xff")).write_bytes(b"x")
+    with suppress(OSError):  # some file systems have no such name
+        (root / os.fsdecode(b"\xff")).write_bytes(b"x")
     assert await names(files) == ["given/a.txt"]
     assert await files.read("given/a.txt") == b"x"
     changed = await files.stat("given/a.txt")
