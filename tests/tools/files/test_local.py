@@ -111,6 +111,18 @@ async def test_what_is_no_folder_is_refused(tmp_path: Path, given: str) -> None:
             pass
 
 
+@pytest.mark.parametrize(
+    "given", [".", "..", "domains", "domains/orders", "data/../domains", "link"]
+)
+async def test_no_file_becomes_code(tmp_path: Path, given: str) -> None:
+    """What a client may write is not what the application runs."""
+    (tmp_path / "app/domains/orders").mkdir(parents=True)
+    (tmp_path / "app/link").symlink_to("domains")
+    with pytest.raises(StartRefused, match="code"):
+        async with running(Driver(Config(root=given), env(tmp_path / "app"))):
+            pass
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 async def test_a_folder_for_reading_alone_is_read(tmp_path: Path) -> None:
     """Who writes is told why not, and types that were given are known."""
@@ -399,6 +411,20 @@ async def test_a_cancelled_reader_lets_go(files: Files) -> None:
         await asyncio.wait([reading])
     assert open_files() == before
     assert await streamed(files, "a") == CONTENT
+
+
+async def test_a_draft_that_nobody_waits_for_is_removed(files: Files, root: Path) -> None:
+    """Its coroutine was thrown away while a thread was making it."""
+    for number in range(20):
+        writing = files.write(f"a/{number}", pieces(CONTENT))
+        writing.send(None)
+        writing.close()
+    await files.write("b", b"x")
+    for _ in range(1000):
+        if not left(root):
+            break
+        await asyncio.sleep(0.001)
+    assert (left(root), await names(files)) == ([], ["b"])
 
 
 async def test_a_coroutine_that_is_thrown_away_leaves_no_draft(files: Files, root: Path) -> None:

@@ -2,7 +2,7 @@
 
 A `Folder` is reached from its parent, one name at a time, and never through a path, so that nobody
 who swaps a folder for a link meanwhile leads anywhere else. Links are not followed, nor mounts of
-other file systems entered: what is neither file nor folder of this disk is `NotOurs`. A platform
+other file systems entered: what is neither a file nor such a folder is `NotOurs`. A platform
 without `openat` (Windows) has paths instead, each part of which is looked at before it is used.
 """
 
@@ -35,7 +35,7 @@ _SOCKETS = {errno.ENXIO, errno.EOPNOTSUPP}
 
 
 class NotOurs(Exception):
-    """There is something under that name, and it is neither a file nor a folder of this disk."""
+    """There is something under that name, and it is no file, or no folder of this file system."""
 
 
 class Folder:
@@ -95,11 +95,12 @@ class Folder:
             return None
 
     def is_file(self, facts: os.stat_result) -> bool:
-        """Whether it is a regular file of this disk."""
-        return stat.S_ISREG(facts.st_mode) and facts.st_dev == self._device and _is_plain(facts)
+        """Whether it is a regular file. What device it is on says nothing: in a container, that of
+        a file may be another than that of its folder."""
+        return stat.S_ISREG(facts.st_mode) and _is_plain(facts)
 
     def is_folder(self, facts: os.stat_result) -> bool:
-        """Whether it is a folder of this disk."""
+        """Whether it is a folder of this file system."""
         return stat.S_ISDIR(facts.st_mode) and facts.st_dev == self._device and _is_plain(facts)
 
     def read(self, name: str) -> io.FileIO:

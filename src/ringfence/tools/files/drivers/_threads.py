@@ -27,6 +27,7 @@ class _Job(Generic[R]):
         self.ran = False
         self.error: BaseException | None = None
         self.result: R | None = None
+        self.orphaned: Callable[[R], None] | None = None  # takes what nobody waits for any more
         self._threads = threads
         self._call = call
         self._waiter: asyncio.Future[None] | None = None
@@ -45,7 +46,9 @@ class _Job(Generic[R]):
     def _finish(self) -> None:
         self.done = True
         self._threads.ended()
-        if self._waiter is not None and not self._waiter.done():
+        if self.orphaned is not None and self.ran:
+            self.orphaned(cast(R, self.result))
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def outcome(self, *, droppable: bool) -> asyncio.CancelledError | None:
@@ -92,7 +95,12 @@ class Threads:
         if self._stopped:
             raise StorageFailure("the tool has stopped.", subject="files")
         job = self._submit(call)
-        cancelled = await job.outcome(droppable=True)
+        try:
+            cancelled = await job.outcome(droppable=True)
+        except GeneratorExit:
+            if late is not None:
+                job.orphaned = lambda result: late(result, asyncio.CancelledError())
+            raise
         if cancelled is not None:
             if job.ran and late is not None:
                 late(cast(R, job.result), cancelled)

@@ -211,20 +211,25 @@ class Tree:
 
 
 class LocalDraft:
-    """A file that is being written, in the reserved folder."""
+    """A file that is being written, in the reserved folder.
+
+    Its methods wait for each other: who has thrown a write away does not know whether a thread is
+    still in it.
+    """
 
     def __init__(self, tree: Tree, order: Order) -> None:
         self._tree = tree
         self._order = order
+        self._lock = threading.Lock()
         self._size_bytes = 0
         self._over = False
         self._name, self._file = tree.reserved.new_draft()
 
     def append(self, piece: bytes) -> None:
-        if self._tree.quota is not None:
-            self._tree.quota.take(len(piece))
-        self._size_bytes += len(piece)
-        with translating(self._order.name):
+        with self._lock, translating(self._order.name):
+            if self._tree.quota is not None:
+                self._tree.quota.take(len(piece))
+            self._size_bytes += len(piece)
             rest = memoryview(piece)
             while rest:
                 rest = rest[self._file.write(rest) :]
@@ -232,7 +237,7 @@ class LocalDraft:
     def publish(self) -> Stored:
         tree, place = self._tree, self._order.place
         reserved = tree.reserved
-        with translating(self._order.name), ExitStack() as closers:
+        with self._lock, translating(self._order.name), ExitStack() as closers:
             facts = reserved.folder.stamp(self._name, reserved.next_stamp_ns())
             os.fsync(self._file.fileno())
             self._file.close()
@@ -249,14 +254,15 @@ class LocalDraft:
         return described(place, facts, self._order.content_type)
 
     def abandon(self) -> None:
-        if self._over:
-            return
-        self._over = True
-        if self._tree.quota is not None:
-            self._tree.quota.give(self._size_bytes)
-        self._file.close()
-        with suppress(OSError):  # what cannot be removed now is, at the next start
-            self._tree.reserved.folder.remove(self._name)
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+            if self._tree.quota is not None:
+                self._tree.quota.give(self._size_bytes)
+            self._file.close()
+            with suppress(OSError):  # what cannot be removed now is, at the next start
+                self._tree.reserved.folder.remove(self._name)
 
     def _make_way(self, way: list[Folder], closers: ExitStack) -> int:
         """Open the folders to its place, made where they are missing; return how many were."""

@@ -136,6 +136,12 @@ def locate(configured: str, env: ToolEnv) -> Path:
     if "\0" in configured:
         raise StartRefused(f"{env.instance}: expected the path of a folder, got {configured!r}.")
     path = env.root / (configured or f"data/{env.instance}")
+    code, place = (env.root / "domains").resolve(), path.resolve()
+    if code.is_relative_to(place) or place.is_relative_to(code):
+        raise StartRefused(
+            f"{env.instance}: files in {path} could become code of the application; expected a"
+            f" folder beside it. Set another `root` under [tools.{env.instance}]."
+        )
     if path.is_relative_to(env.root) and ".." not in path.parts:
         try:
             path.mkdir(parents=True, exist_ok=True)
