@@ -71,6 +71,9 @@ async def test_what_others_put_there_is_found(files: Files, root: Path) -> None:
     changed = await files.stat("given/a.txt")
     (root / "given/a.txt").write_bytes(b"longer")
     assert (await files.stat("given/a.txt")).etag != changed.etag
+    for moment_s in (-1, 10**10):
+        os.utime(root / "given/a.txt", (moment_s, moment_s))
+        assert [stored.name for stored in (await files.list()).items] == ["given/a.txt"]
     with pytest.raises(FileMissing):
         await asyncio.wait_for(files.read("pipe"), 5)
     with pytest.raises(FileExists):

@@ -31,6 +31,7 @@ from ringfence.tools.files.names import MOST_SEGMENTS, Place, fault
 from ringfence.tools.files.service import Order, require, subject
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _HINTS = {
     errno.EACCES: "Check the owner and the mode of what is in `root`.",
@@ -244,13 +245,12 @@ class LocalDraft:
             way = [tree.root]
             with reserved.publishing():
                 try:
-                    made = self._make_way(way, closers)
+                    self._make_way(way, closers)
                     self._put(way[-1], facts)
                 except BaseException:
                     prune(way, place)
                     raise
-            for folder in (way[-1], *reversed(way[-1 - made : -1])):
-                folder.sync()
+            way[-1].sync()
         return described(place, facts, self._order.content_type)
 
     def abandon(self) -> None:
@@ -264,22 +264,19 @@ class LocalDraft:
             with suppress(OSError):  # what cannot be removed now is, at the next start
                 self._tree.reserved.folder.remove(self._name)
 
-    def _make_way(self, way: list[Folder], closers: ExitStack) -> int:
-        """Open the folders to its place, made where they are missing; return how many were."""
-        made = 0
+    def _make_way(self, way: list[Folder], closers: ExitStack) -> None:
+        """Open the folders to its place; those that are missing are made, durably, before anybody
+        else finds them there."""
         for segment in self._order.place[:-1]:
-            try:
+            with suppress(FileExistsError):
                 way[-1].make(segment)
-                made += 1
-            except FileExistsError:
-                pass
+                way[-1].sync()
             try:
                 way.append(way[-1].enter(segment))
             except NotOurs:
                 said = f"{segment!a} in it is taken by something else than a folder."
                 raise FileExists(said, subject=subject(self._order.name)) from None
             closers.callback(way[-1].close)
-        return made
 
     def _put(self, folder: Folder, facts: os.stat_result) -> None:
         tree, order, etag = self._tree, self._order, etag_of(facts)
@@ -340,7 +337,7 @@ def described(place: Place, facts: os.stat_result, content_type: str | None) -> 
         size_bytes=facts.st_size,
         content_type=content_type or content_types.of_name(place[-1]),
         etag=etag_of(facts),
-        modified_at=_EPOCH + timedelta(microseconds=facts.st_mtime_ns // 1000),
+        modified_at=_EPOCH + timedelta(microseconds=min(facts.st_mtime_ns // 1000, _LAST_US)),
     )
 
 
