@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from ringfence.errors import ToolError
 from ringfence.testing import TestApplication
 from ringfence.tools.files import BadName, FileExists, FileMissing, Files
-from ringfence.tools.files.conformance import BAD_NAMES, names
+from ringfence.tools.files.conformance import names
+from ringfence.tools.files.corpus import BAD_NAMES
 from ringfence.tools.files.names import fault, parse
 from tests.kernel.apps import feature, running
 
