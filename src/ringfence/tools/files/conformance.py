@@ -71,13 +71,15 @@ async def names(files: Files, prefix: str = "", limit: int = 1000) -> list[str]:
     return found
 
 
-class WritingConformance:
-    """Writing: wholly or not at all, and under which conditions."""
-
+class _OneHandle:
     @pytest.fixture
     def files(self, subject: Subject) -> Files:
         """The handle of one plugin."""
         return subject.files("documents.keep_documents")
+
+
+class WritingConformance(_OneHandle):
+    """Writing: wholly or not at all, and under which conditions."""
 
     @pytest.mark.parametrize("size_bytes", [0, 1, 1 << 18, len(CONTENT)])
     async def test_what_is_written_is_read(self, files: Files, size_bytes: int) -> None:
@@ -248,13 +250,8 @@ class WritingConformance:
         assert await names(files) == []
 
 
-class NamingConformance:
+class NamingConformance(_OneHandle):
     """Names and types."""
-
-    @pytest.fixture
-    def files(self, subject: Subject) -> Files:
-        """The handle of one plugin."""
-        return subject.files("documents.keep_documents")
 
     @pytest.mark.parametrize("name", GOOD_NAMES, ids=lambda name: ascii(name)[:40])
     async def test_names_are_kept(self, files: Files, name: str) -> None:
@@ -362,13 +359,8 @@ class NamingConformance:
         assert await names(files) == []
 
 
-class ReadingConformance:
+class ReadingConformance(_OneHandle):
     """Reading, deleting and listing."""
-
-    @pytest.fixture
-    def files(self, subject: Subject) -> Files:
-        """The handle of one plugin."""
-        return subject.files("documents.keep_documents")
 
     async def test_what_is_not_there_is_missing(self, files: Files) -> None:
         """To whoever reads, and to whoever deletes."""
