@@ -52,7 +52,7 @@ from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
 
-BUILT_IN = ("clock", "db", "fetch", "http", "log")
+BUILT_IN = ("clock", "db", "fetch", "files", "http", "log")
 GRACE_S = 5.0  # what the steps of a stop take beside their deadlines
 BUDGETS = ("default", "call", "control", "events")  # beside one for each tool that lets work in
 TIMERS = "timers"  # the field whose database keeps what the clock must not forget

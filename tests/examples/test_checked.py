@@ -31,6 +31,8 @@ async def test_all_of_their_paths_are_described(app: TestApplication) -> None:
         "/archives",
         "/archives/{archive_id}",
         "/archives/{archive_id}/file",
+        "/documents",
+        "/documents/{name}",
         "/webhooks/payments",
         "/payments/{payment_id}",
         "/visits.csv",

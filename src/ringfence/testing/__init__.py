@@ -1,10 +1,10 @@
-"""Boot an application in a test: temporary database, fake clock, no port.
+"""Boot an application in a test: temporary database and files, fake clock, no port.
 
     async with ringfence.testing.boot("apps/shop") as app:
         order = await app.call("orders.place", sku="tea", quantity=1)
         answer = await app.http.get("/orders/1")
 
-Everything else is real: the same boot, the same kernel, the same drivers of the database.
+Everything else is real: the same boot, the same kernel, the same drivers of database and files.
 """
 
 import tempfile
@@ -132,6 +132,7 @@ def _for_tests(given: Mapping[str, Mapping[str, object]]) -> dict[str, Mapping[s
     """Lay a test's own tables of tools over the stand-ins."""
     tools: dict[str, Mapping[str, object]] = {
         "db": {},
+        "files": {},
         "clock": {"driver": "fake"},
         "http": {"driver": "memory"},
         "log": {"driver": "memory"},
@@ -142,11 +143,15 @@ def _for_tests(given: Mapping[str, Mapping[str, object]]) -> dict[str, Mapping[s
 
 
 def _fitted(table: ToolTable, own: Collection[str], folder: Path) -> ToolTable:
-    """Give a database a file in the test's folder. Of a tool whose driver has a stand-in keep what
-    this one knows (of HTTP the limits, not the port), and the test's `own` options."""
+    """Give a database a file and files a folder in the test's own. Of a tool whose driver has a
+    stand-in keep what this one knows (of HTTP the limits, not the port), and the test's `own`
+    options."""
     options = dict(table.options)
     if table.tool == "db" and table.driver in (None, "sqlite") and "path" not in own:
         options["path"] = str(folder / f"{table.instance}.db")
+    if table.tool == "files" and table.driver in (None, "local") and "root" not in own:
+        options["root"] = str(folder / table.instance)
+        (folder / table.instance).mkdir()
     for stand_in in (FakeClock, MemoryHttp, MemoryLog):
         if stand_in.__module__ == f"ringfence.tools.{table.tool}.drivers.{table.driver}":
             kept = {*own, *stand_in.Config.__struct_fields__}

@@ -76,6 +76,8 @@ def explained(error: Exception, endpoint: Endpoint) -> Answer:
     recorded here, and logged like any bug.
     """
     if isinstance(error, RingfenceError):
+        if not error.trace_id:  # of a store, while its content was sent
+            error.trace_id = endpoint.refused(error)
         return answer_to(error, endpoint.operation)
     trace_id = endpoint.refused(error)
     if isinstance(error, Refused):

@@ -258,7 +258,7 @@ class _Answering:
         told = {n.decode(): v.decode("latin-1") for n, v in self._added if n in names}
         self._added = [(n, v) for n, v in self._added if n not in names]
         headers = {**file.headers, **told}
-        return File(file.path, file.media_type, file.filename, headers, file.inline)
+        return File(file.source, file.media_type, file.filename, headers, file.inline)
 
     def _written(self, result: object, value: object) -> tuple[tuple[bytes, bytes], bytes]:
         if value is None:

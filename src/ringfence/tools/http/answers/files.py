@@ -1,8 +1,8 @@
-"""Answers from disk: `File`, which a feature returns, and how a file is sent.
+"""Answers from disk or a store: `File`, which a feature returns, and how a file is sent.
 
-`send_file` sends a `File`, `send_path` any file that is known to be one. Ranges and pieces are
-starlette's, which is loaded with the first file. Invariant: what is sent is as long as it was said
-to be, whatever happens to the file meanwhile, or the connection is cut.
+`send_file` sends a `File`, `send_path` any file that is known to be one, `content.py` what a store
+has. Ranges and pieces of a path are starlette's, loaded with the first one. Invariant: what is sent
+is as long as it was said to be, whatever happens to the file meanwhile, or the connection is cut.
 """
 
 import errno
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ringfence.tools.http.answers.conditional import not_modified
+from ringfence.tools.http.answers.content import OF_304, Content, send_content
 from ringfence.tools.http.answers.headers import content_disposition, header
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.wire import Headers, Message, Receive, Scope, Send
@@ -25,41 +26,39 @@ if TYPE_CHECKING:
     from starlette.types import Receive as StarletteReceive
     from starlette.types import Send as StarletteSend
 
-# What a 304 repeats of the answer that it stands for.
-_OF_304 = {b"cache-control", b"content-location", b"date", b"etag", b"expires", b"last-modified"}
-_OF_304 |= {b"vary"}
 _RANGE = re.compile(rb"(\d{0,18})-(\d{0,18})")
 
 
 class File:
-    """A file on disk as an answer: whole or in ranges, or 304 where the client has it.
+    """A file as an answer: whole or in ranges, or 304 where the client has it.
 
         @get("/reports/{year}")
         async def report(self, year: int) -> File:
-            return File(self.settings.folder / f"{year}.pdf")
+            return File(await self.files.get(f"reports/{year}.pdf"))
 
-    A file that is not there is a bug of the feature; what may be missing is checked, and `NotFound`
-    raised, before it is returned.
+    Of a path, a file that is not there is a bug of the feature; what may be missing is checked, and
+    `NotFound` raised, before it is returned.
 
     Args:
-        path: Where it is. Never made from a request without a check.
+        source: What a store has handed out, such as the tool `files`; or the path of a file, which
+            is never made from a request without a check.
         media_type: By default as its name says.
         filename: Under which a browser saves it; by default its own name. Any text is safe.
         headers: Of the answer, beside those that a file has.
         inline: Whether a browser shows it instead of saving it.
     """
 
-    __slots__ = ("filename", "headers", "inline", "media_type", "path")
+    __slots__ = ("filename", "headers", "inline", "media_type", "source")
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        source: str | os.PathLike[str] | Content,
         media_type: str | None = None,
         filename: str | None = None,
         headers: Mapping[str, str] | None = None,
         inline: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.source = Path(source) if isinstance(source, str | os.PathLike) else source
         self.media_type = media_type
         self.filename = filename
         self.headers: Mapping[str, str] = headers or {}
@@ -76,15 +75,19 @@ async def send_file(
             shorter meanwhile, and the answer is incomplete.
         ValueError: A header cannot be sent; nothing has been sent.
     """
-    path = file.path
-    name = path.name if file.filename is None else file.filename
-    found = await to_thread(readable, path)
+    source = file.source
+    own = source.name.rpartition("/")[2]  # a path has its name alone
+    name = own if file.filename is None else file.filename
     headers = {
         "content-disposition": content_disposition(name, inline=file.inline),
         "x-content-type-options": "nosniff",
         **{name.lower(): value for name, value in file.headers.items()},
     }
-    await send_path(path, found, headers, scope, receive, send, file.media_type, status)
+    if not isinstance(source, Path):
+        await send_content(source, headers, scope, receive, send, file.media_type, status)
+        return
+    found = await to_thread(readable, source)
+    await send_path(source, found, headers, scope, receive, send, file.media_type, status)
 
 
 async def send_path(
@@ -116,7 +119,7 @@ async def send_path(
     response = FileResponse(path, status, headers=headers, media_type=media_type, stat_result=found)
     raw: Headers = response.raw_headers
     if status == 200 and scope["method"] in ("GET", "HEAD") and _known(scope, response, found):
-        kept = [(name, value) for name, value in raw if name in _OF_304]
+        kept = [(name, value) for name, value in raw if name in OF_304]
         await send({"type": "http.response.start", "status": 304, "headers": kept})
         await send({"type": "http.response.body", "body": b""})
         return

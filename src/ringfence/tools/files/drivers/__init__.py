@@ -1,0 +1,1 @@
+"""The drivers of `files`: `local` and `memory`."""
