@@ -6,6 +6,7 @@ every finding, never another error, and no message shows a value of the environm
 `app.py`, `testing` and `cli`.
 """
 
+import difflib
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -18,6 +19,7 @@ from msgspec import Meta, Struct
 from ringfence.document import OVERRIDES, Places, Raw, fill, keys, lay, read
 from ringfence.errors import Finding, StartRefused
 from ringfence.kernel.context import Budget
+from ringfence.redaction import Redactor
 from ringfence.settings import Seconds as Seconds
 from ringfence.settings import Secret as Secret
 from ringfence.settings import Settings as Settings
@@ -106,6 +108,11 @@ class Config(Struct, frozen=True):
         """Return what a root context of that kind may spend (`http`, `control`, …)."""
         return self.budgets.get(kind, self.budgets["default"])
 
+    @property
+    def redactor(self) -> Redactor:
+        """What keeps the secrets of this configuration out of what an application says."""
+        return self.source.redactor
+
     def __repr__(self) -> str:
         return f"Config({self.name}, root={str(self.root)!r})"
 
@@ -151,6 +158,10 @@ def load(
     document = {
         key: fill(value, (key,), reading, places, environment) for key, value in document.items()
     }
+    for section in document.values():  # not by the names of sections: `[settings.auth]`
+        tables = section.values() if isinstance(section, Mapping) else ()
+        for table in tables:
+            reading.source.redactor.learn(table)
     return _config(document, env, reading)
 
 
@@ -229,6 +240,13 @@ def _files(env: str, reading: Reading) -> list[str]:
         message = f"RINGFENCE_ENV: bad name; expected {_ENV_NAME.pattern}, got something else"
         reading.refuse("bad-name", (), message)
         return [FILE]
+    root = reading.source.root
+    others = [path.name[10:-5] for path in root.glob("ringfence.*.toml")]
+    if others and env not in others:  # where there are overlays, it is a typing error
+        message = f"RINGFENCE_ENV: no ringfence.{env}.toml; expected one of "
+        close = difflib.get_close_matches(env, others, n=1)
+        fix = f"did you mean `{close[0]}`?" if close else f"write ringfence.{env}.toml"
+        reading.refuse("unknown-environment", (), message + ", ".join(sorted(others)), fix)
     return [FILE, f"ringfence.{env}.toml"]
 
 

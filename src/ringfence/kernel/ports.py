@@ -226,6 +226,8 @@ class ToolEnv(Struct, frozen=True):
     clock: Clock
     domains: Mapping[str, Path]
     health: Callable[[], Health]
+    redact: Callable[[str], str] = str  # masks the application's secrets in a text that leaves it
+    owns: Callable[[Context], bool] = lambda ctx: True  # of several applications in a process
 
 
 class Driver(Protocol):
