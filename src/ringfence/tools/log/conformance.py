@@ -182,11 +182,11 @@ class LogConformance:
 
     async def test_a_secret_is_masked_wherever_it_stands(self, subject: Subject) -> None:
         """As a type, by the name of its field, and by its value in any text."""
-        secret = Secret(CANARY)
+        secret, hidden = Secret(CANARY), {"password": "hunter2"}
         try:
             raise OSError(f"refused {CANARY}") from ValueError(CANARY)
         except OSError as error:
-            subject.log.bind(password="hunter2").error(
+            subject.log.bind(**hidden).error(
                 f"calling with {CANARY}",
                 secret=secret,
                 nested=[{"Authorization": "Basic aHVudGVyMg==", "who": "ann"}],
