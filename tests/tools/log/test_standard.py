@@ -364,7 +364,7 @@ async def test_what_goes_out_does_not_come_in_again(env: ToolEnv) -> None:
 def run(text: str) -> subprocess.CompletedProcess[str]:
     """Run a script that has a driver's environment as `env`."""
     head = """
-    import asyncio, logging, os, sys, threading
+    import asyncio, logging, os, select, sys, threading
     from pathlib import Path
     from ringfence.kernel.ports import Grant, Health, ToolEnv
     from ringfence.tools.clock.drivers import system
@@ -441,12 +441,16 @@ def test_a_forked_child_logs_on() -> None:
     log = driver.handle(grant)
     for number in range(2000):
         log.info("x" * 90, number=number)
-    if os.fork() == 0:
-        for _ in range(2000):
-            log.info("from the child")
+    child = os.fork()
+    if child == 0:
+        log.info("from the child")
+        asyncio.run(driver.stop())
         os._exit(7)
-    _, status = os.wait()
-    print(os.waitstatus_to_exitcode(status))
+    read = b""
+    while b"from the child" not in read and select.select([reader], [], [], 5)[0]:
+        read += os.read(reader, 65536)
+    print(b"from the child" in read, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    sys.stdout.flush()
     os._exit(0)
     """)
-    assert done.stdout == "7\n", done
+    assert done.stdout == "True 7\n", done
