@@ -44,7 +44,8 @@ class KernelLimits(Struct, frozen=True, kw_only=True):
         start_timeout: Seconds for each constructor and each `start`.
         stop_timeout: Seconds for each `stop`.
         drain_timeout: Seconds that work in progress gets when the application stops.
-        threads: Workers in the pool for `def` handlers.
+        threads: Workers in the pool for `def` handlers; by default four more than there are
+            processors, at most 32.
         plugin_threads: Workers that one plugin may hold at a time; 0 is half of `threads`.
         plugin_concurrency: Calls in progress within one plugin.
         spans: Contexts kept for `ringfence trace`.
@@ -121,8 +122,16 @@ class _App(Struct, frozen=True):
     name: str | None = None
 
 
-class _Spend(Struct, frozen=True):
-    """One `[budgets.<kind>]` as it is written."""
+class Spend(Struct, frozen=True):
+    """One `[budgets.<kind>]` as it is written.
+
+    Args:
+        calls: Calls of services.
+        queries: Operations of tools that a budget counts, such as statements.
+        events: Events published.
+        depth: How deep calls may nest.
+        wall: Seconds until the whole is cancelled: the deadline of its root.
+    """
 
     calls: Annotated[int, Meta(ge=0)] = 1000
     queries: Annotated[int, Meta(ge=0)] = 200
@@ -303,7 +312,7 @@ def _budgets(tables: Raw, reading: Reading) -> dict[str, Budget]:
         own = reading.table(tables.get(kind), key) if kind != "default" else {}
         # A fault of `default` is told once, at `default`.
         below = default if kind == "default" or not reading.findings else {}
-        spend = reading.struct({**below, **own}, _Spend, key)
+        spend = reading.struct({**below, **own}, Spend, key)
         if spend is not None:
             budgets[kind] = Budget(
                 spend.calls, spend.queries, spend.events, spend.depth, float(spend.wall)

@@ -28,6 +28,7 @@ _SECRET_KEY = re.compile(r"passw|token|secret|key|credential", re.IGNORECASE)
 _LISTS = (list, tuple, set, frozenset, Sequence)
 _TABLES = (dict, Mapping, MutableMapping)
 _PLAIN = (list, tuple, set, frozenset)
+_TYPELESS = (TypeError, NotImplementedError, RecursionError)
 _PIECE = 4  # so many characters of a secret, and a message is not shown
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -169,8 +170,10 @@ class Reading:
         except msgspec.ValidationError as error:
             self._wrong(value, annotation, key, str(error))
         except Exception as error:  # the author's code, or a type that msgspec does not know
-            reason = f"its type cannot be configured: {self._told(error, {'': value}, key)}"
-            self.refuse("wrong-type", key, reason)
+            what = "cannot be configured" if isinstance(error, _TYPELESS) else "fails on it"
+            self.refuse(
+                "wrong-type", key, f"its type {what}: {self._told(error, {'': value}, key)}"
+            )
         return None
 
     def _default(self, field: msgspec.structs.FieldInfo) -> object:
