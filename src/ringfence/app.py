@@ -424,22 +424,12 @@ async def boot(config: Config, *, strict: bool = False, state: Path | None = Non
         BootError: It does not start; `findings` lists everything that is wrong with it.
         StartRefused: Configuration, a port or a migration prevents the start.
     """
-    with _masked(config):
+    with config.redactor.errors():
         wires = Wires(config, strict=strict, state=state)
         scope_tasks(asyncio.get_running_loop())
         with _no_collection():
             wires.running = await kernel.start(wires)
         return Application(wires, wires.running)
-
-
-@contextmanager
-def _masked(config: Config) -> Generator[None]:
-    """Mask the secrets in whatever leaves the block as an error."""
-    try:
-        yield
-    except Exception as error:
-        config.redactor.error(error)
-        raise
 
 
 def _shown(manifest: Manifest, redact: Redactor) -> Manifest:
@@ -468,7 +458,7 @@ def check(root: Path) -> list[Finding]:
         StartRefused: There is no application at `root`, or its configuration is wrong.
     """
     config = load(root, {})
-    with _masked(config), ExitStack() as undo:
+    with config.redactor.errors(), ExitStack() as undo:
         wires = Wires(config)
         sources = loader.read_sources(loader.discover(wires.root), wires.library)
         limit = wires.limits.import_timeout

@@ -9,7 +9,8 @@ forms that `_forms` lists. Used by `config.py`, `app.py`, `control.py` and, as a
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from msgspec import Struct
@@ -84,6 +85,15 @@ class Redactor:
                         setattr(one, link, None)
                 waiting += [one.__cause__, one.__context__]
                 waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+
+    @contextmanager
+    def errors(self) -> Generator[None]:
+        """Mask whatever leaves the block as an error."""
+        try:
+            yield
+        except Exception as error:
+            self.error(error)
+            raise
 
     def _mask(self, error: BaseException) -> None:
         error.args = tuple(self(arg) if isinstance(arg, str) else arg for arg in error.args)

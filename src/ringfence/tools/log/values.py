@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from typing import cast
 
 from msgspec import Struct, to_builtins
 
@@ -20,6 +21,7 @@ MESSAGE_CHARACTERS = 8192
 FIELD_CHARACTERS = 4096
 TRACEBACK_CHARACTERS = 32_768
 _FIELDS = 100
+_NAMES = 1000
 _DEPTH = 8
 _SECRET_CHARACTERS = 4096  # no secret is longer, or it is cut in two before it is looked for
 
@@ -35,6 +37,7 @@ class Values:
     def __init__(self, redact: Callable[[str], str], hidden: Collection[str] = ()) -> None:
         self._redact = redact
         self._hidden = frozenset(map(_same, hidden))
+        self._names: dict[str, _Name] = {}
 
     def fields(self, given: Mapping[str, object]) -> dict[str, object]:
         """Return the fields of a record, at most a hundred of them."""
@@ -43,17 +46,20 @@ class Values:
             if len(kept) == _FIELDS:
                 kept["…"] = f"({len(given)} fields)"
                 break
-            kept[self.text(name, MESSAGE_CHARACTERS)] = self.field(name, value)
+            known = self.name(name)
+            kept[known.shown] = self.field(known, value)
         return kept
 
-    def field(self, name: str, value: object) -> object:
+    def field(self, name: "_Name", value: object) -> object:
         """Return what is kept of one field."""
         if value is None or type(value) is bool:
             return value
-        if self.is_hidden(name):
+        if name.is_hidden:
             return HIDDEN
         if type(value) is str:
             return self.text(value, FIELD_CHARACTERS)
+        if type(value) is int and value.bit_length() < 64:
+            return value
         return _Room(self).plain(value)
 
     def is_hidden(self, name: str) -> bool:
@@ -62,14 +68,14 @@ class Values:
 
     def text(self, text: str, limit: int) -> str:
         """Return a text with its secrets masked, cut at its limit, and fit to be encoded."""
+        if len(text) <= limit:
+            masked = self._redact(text)
+            return masked if masked.isascii() else _encodable(masked)
         known = text[: limit + 2 * _SECRET_CHARACTERS]
         masked = self._redact(known)
         if len(known) < len(text):  # a secret that was cut in two is in what is left out
             masked = masked[:-_SECRET_CHARACTERS]
-        if len(text) > limit and len(masked) >= min(limit, len(known) - _SECRET_CHARACTERS):
-            masked = f"{masked[:limit]}… ({len(text)} characters)"
-        # Half of a surrogate pair cannot be encoded.
-        return masked if masked.isascii() else masked.encode("utf-8", "backslashreplace").decode()
+        return _encodable(f"{masked[:limit]}… ({len(text)} characters)")
 
     def error(self, error: BaseException) -> str:
         """Return the kind of an error and what it says."""
@@ -92,8 +98,24 @@ class Values:
             return ""
         text = self._redact("".join(traceback.format_exception(error)).rstrip())
         cut = f"… ({len(text)} characters)\n" if len(text) > TRACEBACK_CHARACTERS else ""
-        text = cut + text[-TRACEBACK_CHARACTERS:]
-        return text.encode("utf-8", "backslashreplace").decode()
+        return _encodable(cut + text[-TRACEBACK_CHARACTERS:])
+
+    def name(self, name: str) -> "_Name":
+        """Return what is known of a field's name."""
+        known = self._names.get(name)
+        if known is not None:
+            return known
+        known = _Name(self.text(name, MESSAGE_CHARACTERS), self.is_hidden(name))
+        if len(self._names) < _NAMES and len(name) < _NAMES:  # those of a program are few
+            self._names[name] = known
+        return known
+
+
+class _Name(Struct, frozen=True):
+    """What is known of a field's name."""
+
+    shown: str
+    is_hidden: bool
 
 
 class _Room:
@@ -112,6 +134,8 @@ class _Room:
 
     def _plain(self, value: object) -> object:
         self._left -= 8
+        if type(value) is str:
+            return self._text(value)
         match value:
             case None | bool():
                 return value
@@ -135,7 +159,7 @@ class _Room:
             return f"<{type(value).__name__}>"
         self._above.append(id(value))
         try:
-            return self._table(items) if isinstance(value, Mapping) else self._kept(value, items)
+            return self._kept(value, items)
         finally:
             self._above.pop()
 
@@ -155,9 +179,10 @@ class _Room:
             if self._left <= 0:
                 return {**kept, "…": "and more"}
             assert isinstance(item, tuple)
-            name, value = str(item[0]), item[1]
-            shown = value is None or type(value) is bool or not self._values.is_hidden(name)
-            kept[self._text(name)] = self.plain(value) if shown else HIDDEN
+            name, value = self._values.name(str(item[0])), item[1]
+            self._left -= len(name.shown)
+            shown = value is None or type(value) is bool or not name.is_hidden
+            kept[name.shown] = self.plain(value) if shown else HIDDEN
         return kept
 
     def _text(self, text: str) -> str:
@@ -168,6 +193,10 @@ class _Room:
 
 def _items(value: object) -> Iterable[object] | None:
     """Return what a collection or a record consists of; None for anything else."""
+    if type(value) is dict:  # the usual ones first: the others are asked by abstract classes
+        return value.items()
+    if type(value) in (list, tuple):
+        return cast("Iterable[object]", value)
     match value:
         case Mapping():
             return value.items()
@@ -188,6 +217,11 @@ def _items(value: object) -> Iterable[object] | None:
 
 def _attributes(value: object, names: Iterable[tuple[str, str]]) -> Iterator[object]:
     return ((shown, getattr(value, name)) for shown, name in names)
+
+
+def _encodable(text: str) -> str:
+    """Return a text in which halves of surrogate pairs are spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _same(name: str) -> str:
