@@ -125,9 +125,7 @@ class Reading:
         try:
             values |= {f.name: self._default(f) for n, f in fields.items() if n not in table}
             return into(**values)
-        except (
-            Exception
-        ) as error:  # the author's code: a default, or a `__post_init__` that refuses
+        except Exception as error:  # the author's code: a default, or a `__post_init__`
             self.refuse("wrong-value", key, f"{into.__name__} {self._reason(error, table, key)}")
             return None
 
@@ -171,9 +169,8 @@ class Reading:
             self._wrong(value, annotation, key, str(error))
         except Exception as error:  # the author's code, or a type that msgspec does not know
             what = "cannot be configured" if isinstance(error, _TYPELESS) else "fails on it"
-            self.refuse(
-                "wrong-type", key, f"its type {what}: {self._told(error, {'': value}, key)}"
-            )
+            told = self._told(error, {"": value}, key)
+            self.refuse("wrong-type", key, f"its type {what}: {told}")
         return None
 
     def _default(self, field: msgspec.structs.FieldInfo) -> object:
