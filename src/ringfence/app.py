@@ -18,6 +18,7 @@ from pkgutil import iter_modules
 from typing import cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ringfence import config as configuration
 from ringfence.config import Config, KernelLimits
@@ -49,6 +50,7 @@ from ringfence.kernel.threads import Pool
 from ringfence.kernel.views import View, bind_named
 from ringfence.library import Library
 from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
+from ringfence.redaction import Redactor
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
 
@@ -146,6 +148,7 @@ class Wires:
 
     def __init__(self, config: Config, *, strict: bool = False, state: Path | None = None) -> None:
         self.config = config
+        self.redact = config.redactor
         self.name = config.name
         self.root = config.root
         self.library: SourceLibrary = Library(config.root)
@@ -238,7 +241,7 @@ class Wires:
         """Return the state of the whole application, with the reasons for whoever may know."""
         if self.running is None:
             return Health("starting")
-        lost = [q.finding.message for q in self.running.lost.values()]
+        lost = [self.redact(q.finding.message) for q in self.running.lost.values()]
         lost += self._contained(self.running)
         dead = [f"tool {s.instance} is dead" for s in self.running.states.values() if s.refusal]
         if self.stopping:
@@ -249,7 +252,7 @@ class Wires:
         """Say what was left out of the application without a plugin being lost: a bad name."""
         files = {gone.file for gone in running.lost.values()}
         found = running.manifest.findings
-        return [f"{f.file}: {f.message}" for f in found if f.file not in files]
+        return [f"{f.file}: {self.redact(f.message)}" for f in found if f.file not in files]
 
     def _env(self, instance: str, clock: Clock) -> ToolEnv:
         domains = self.root / "domains"
@@ -262,7 +265,12 @@ class Wires:
             domains={p.name: p for p in sorted(domains.iterdir()) if p.is_dir()},
             health=self.health,
             timers=self.timers,
+            redact=self.redact,
+            owns=self._owns,
         )
+
+    def _owns(self, ctx: Context) -> bool:
+        return ctx.origin.caller is self.gate
 
 
 def _version() -> str:
@@ -295,18 +303,20 @@ class Application:
         self._wires = wires
         self._running = running
         self._started_at = wires.clock.monotonic()
+        self._redact = wires.redact
+        self._manifest = _shown(running.manifest, wires.redact)
         self._kept_spans: Sequence[Span] | None = None  # once it has stopped
         self._ways_in: dict[str, tuple[View, Opener]] = {}
 
     @property
     def manifest(self) -> Manifest:
-        return self._running.manifest
+        return self._manifest
 
     @property
     def findings(self) -> Sequence[Finding]:
         """What is wrong with it, contained for now: quarantined plugins and their reasons."""
         lost = (q.finding for q in self._running.lost.values())
-        return sorted({*self.manifest.findings, *lost})
+        return sorted({*self.manifest.findings, *map(self._redact.finding, lost)})
 
     @property
     def spans(self) -> Sequence[Span]:
@@ -400,7 +410,8 @@ class Application:
                 plugins.setdefault(place.facts.domain, []).append(status)
         for gone in lost.values():
             where = f"{gone.finding.file}:{gone.finding.line}"  # the fix is told once, at the start
-            status = PluginStatus(gone.id, "quarantined", f"{where}: {gone.finding.message}")
+            said = self._redact(gone.finding.message)
+            status = PluginStatus(gone.id, "quarantined", f"{where}: {said}")
             plugins.setdefault(gone.domain, []).append(status)
         return [
             DomainStatus(name, sorted(found, key=lambda p: p.id))
@@ -412,9 +423,10 @@ class Application:
         driver = table.driver or self._wires.tools.known[table.tool].default_driver
         refusal = state.refusal() if state.refusal else None
         word = "dead" if refusal else "healthy"
-        return ToolStatus(instance, table.tool, driver, word, state.reason)
+        return ToolStatus(instance, table.tool, driver, word, self._redact.cut(state.reason))
 
     def _span(self, ctx: Context, zero: datetime) -> Span:
+        failed = ctx.failure
         return Span(
             trace_id=ctx.trace_id,
             span_id=ctx.span_id,
@@ -426,7 +438,7 @@ class Application:
             started_at=zero + timedelta(seconds=ctx.started_at),
             duration_s=ctx.ended_at - ctx.started_at,
             queries=ctx.queries,
-            failure=ctx.failure,
+            failure=failed and replace(failed, message=self._redact.cut(failed.message)),
             link="" if ctx.parent else ctx.origin.link,
         )
 
@@ -458,11 +470,19 @@ async def boot(config: Config, *, strict: bool = False, state: Path | None = Non
         BootError: It does not start; `findings` lists everything that is wrong with it.
         StartRefused: Configuration, a port or a migration prevents the start.
     """
-    wires = Wires(config, strict=strict, state=state)
-    scope_tasks(asyncio.get_running_loop())
-    with _no_collection():
-        wires.running = await kernel.start(wires)
-    return Application(wires, wires.running)
+    with config.redactor.errors():
+        wires = Wires(config, strict=strict, state=state)
+        scope_tasks(asyncio.get_running_loop())
+        with _no_collection():
+            wires.running = await kernel.start(wires)
+        return Application(wires, wires.running)
+
+
+def _shown(manifest: Manifest, redact: Redactor) -> Manifest:
+    """Mask the secrets in what a manifest says of features that failed."""
+    lost = [replace(q, finding=redact.finding(q.finding)) for q in manifest.quarantined]
+    findings = sorted(map(redact.finding, manifest.findings))
+    return replace(manifest, quarantined=lost, findings=findings)
 
 
 @contextmanager
@@ -483,13 +503,15 @@ def check(root: Path) -> list[Finding]:
     Raises:
         StartRefused: There is no application at `root`, or its configuration is wrong.
     """
-    wires = Wires(load(root, {}))
-    sources = loader.read_sources(loader.discover(wires.root), wires.library)
-    with ExitStack() as undo:
+    config = load(root, {})
+    with config.redactor.errors(), ExitStack() as undo:
+        wires = Wires(config)
+        sources = loader.read_sources(loader.discover(wires.root), wires.library)
         limit = wires.limits.import_timeout
         modules = loader.import_features(wires.name, sources, wires.library, limit, undo)
         manifest = kernel.declare(modules, wires)
-        return sorted({*kernel.findings(manifest, wires), *wires.configure(manifest).findings})
+        found = {*kernel.findings(manifest, wires), *wires.configure(manifest).findings}
+        return sorted(map(config.redactor.finding, found))
 
 
 def load(root: Path, overrides: Mapping[str, object]) -> Config:

@@ -6,6 +6,7 @@ every finding, never another error, and no message shows a value of the environm
 `app.py`, `testing` and `cli`.
 """
 
+import difflib
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -18,6 +19,7 @@ from msgspec import Meta, Struct
 from ringfence.document import OVERRIDES, Places, Raw, fill, keys, lay, read
 from ringfence.errors import Finding, StartRefused
 from ringfence.kernel.context import Budget
+from ringfence.redaction import Redactor
 from ringfence.settings import Seconds as Seconds
 from ringfence.settings import Secret as Secret
 from ringfence.settings import Settings as Settings
@@ -42,7 +44,8 @@ class KernelLimits(Struct, frozen=True, kw_only=True):
         start_timeout: Seconds for each constructor and each `start`.
         stop_timeout: Seconds for each `stop`.
         drain_timeout: Seconds that work in progress gets when the application stops.
-        threads: Workers in the pool for `def` handlers.
+        threads: Workers in the pool for `def` handlers; by default four more than there are
+            processors, at most 32.
         plugin_threads: Workers that one plugin may hold at a time; 0 is half of `threads`.
         plugin_concurrency: Calls in progress within one plugin.
         spans: Contexts kept for `ringfence trace`.
@@ -106,6 +109,11 @@ class Config(Struct, frozen=True):
         """Return what a root context of that kind may spend (`http`, `control`, …)."""
         return self.budgets.get(kind, self.budgets["default"])
 
+    @property
+    def redactor(self) -> Redactor:
+        """What keeps the secrets of this configuration out of what an application says."""
+        return self.source.redactor
+
     def __repr__(self) -> str:
         return f"Config({self.name}, root={str(self.root)!r})"
 
@@ -114,8 +122,16 @@ class _App(Struct, frozen=True):
     name: str | None = None
 
 
-class _Spend(Struct, frozen=True):
-    """One `[budgets.<kind>]` as it is written."""
+class Spend(Struct, frozen=True):
+    """One `[budgets.<kind>]` as it is written.
+
+    Args:
+        calls: Calls of services.
+        queries: Operations of tools that a budget counts, such as statements.
+        events: Events published.
+        depth: How deep calls may nest.
+        wall: Seconds until the whole is cancelled: the deadline of its root.
+    """
 
     calls: Annotated[int, Meta(ge=0)] = 1000
     queries: Annotated[int, Meta(ge=0)] = 200
@@ -151,6 +167,10 @@ def load(
     document = {
         key: fill(value, (key,), reading, places, environment) for key, value in document.items()
     }
+    for section in document.values():  # not by the names of sections: `[settings.auth]`
+        tables = section.values() if isinstance(section, Mapping) else ()
+        for table in tables:
+            reading.source.redactor.learn(table)
     return _config(document, env, reading)
 
 
@@ -229,6 +249,13 @@ def _files(env: str, reading: Reading) -> list[str]:
         message = f"RINGFENCE_ENV: bad name; expected {_ENV_NAME.pattern}, got something else"
         reading.refuse("bad-name", (), message)
         return [FILE]
+    root = reading.source.root
+    others = [path.name[10:-5] for path in root.glob("ringfence.*.toml")]
+    if others and env not in others:  # where there are overlays, it is a typing error
+        message = f"RINGFENCE_ENV: no ringfence.{env}.toml; expected one of "
+        close = difflib.get_close_matches(env, others, n=1)
+        fix = f"did you mean `{close[0]}`?" if close else f"write ringfence.{env}.toml"
+        reading.refuse("unknown-environment", (), message + ", ".join(sorted(others)), fix)
     return [FILE, f"ringfence.{env}.toml"]
 
 
@@ -285,7 +312,7 @@ def _budgets(tables: Raw, reading: Reading) -> dict[str, Budget]:
         own = reading.table(tables.get(kind), key) if kind != "default" else {}
         # A fault of `default` is told once, at `default`.
         below = default if kind == "default" or not reading.findings else {}
-        spend = reading.struct({**below, **own}, _Spend, key)
+        spend = reading.struct({**below, **own}, Spend, key)
         if spend is not None:
             budgets[kind] = Budget(
                 spend.calls, spend.queries, spend.events, spend.depth, float(spend.wall)

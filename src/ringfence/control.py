@@ -9,7 +9,7 @@ end is `cli/client.py`.
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -108,8 +108,9 @@ class ControlServer:
 
     Args:
         application: Who does what is asked.
-        claim: The claim of the folder, where the caller has taken it already.
         root: Its folder; the socket is `.ringfence/control.sock` in it, where that is possible.
+        redact: Masks its secrets in what a problem says.
+        claim: The claim of the folder, where the caller has taken it already.
         request_timeout_s: Seconds for a request to arrive, and for its answer to be taken.
     """
 
@@ -118,11 +119,13 @@ class ControlServer:
         application: Controlled,
         root: Path,
         *,
+        redact: Callable[[str], str] = str,
         claim: Claim | None = None,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
         self._application = application
         self._root = root
+        self._redact = redact
         self._timeout_s = request_timeout_s
         self._claim = claim
         self._server: asyncio.Server | None = None
@@ -190,7 +193,7 @@ class ControlServer:
         except _Refused as refused:
             answer = Answer(problem=refused.problem)
         except RingfenceError as error:
-            answer = Answer(problem=_problem(error))
+            answer = Answer(problem=_problem(error, self._redact))
         except (OSError, asyncio.IncompleteReadError):
             raise
         except Exception:  # one request may fail, the socket goes on
@@ -246,7 +249,7 @@ def _principal(writer: asyncio.StreamWriter) -> Principal:
     return Principal(f"operator:{user_name(uid)}")
 
 
-def _problem(error: RingfenceError) -> Problem:
+def _problem(error: RingfenceError, redact: Callable[[str], str]) -> Problem:
     told = f"{error.subject}: {error.message}" if error.subject else error.message
     try:
         title = HTTPStatus(error.status).phrase
@@ -256,7 +259,9 @@ def _problem(error: RingfenceError) -> Problem:
         title,
         error.status,
         error.code,
-        f"{told} {error.hint}".strip(),
+        redact(f"{told} {error.hint}".strip()),
         error.trace_id,
-        error.faults if isinstance(error, Invalid) else (),
+        tuple(Fault(f.path, redact(f.message)) for f in error.faults)
+        if isinstance(error, Invalid)
+        else (),
     )

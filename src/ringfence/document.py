@@ -25,6 +25,8 @@ OVERRIDES = "(command line or test)"
 _DEPTH = 32  # far beyond what anyone writes, far below what recursion can take
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _VARIABLE_BODY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_FILE_BODY = re.compile(r"file:(?!-)\s*(\S.*)", re.DOTALL)
+_FILE_BYTES = 1 << 20  # what Kubernetes allows a secret
 _TOML_PLACE = re.compile(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
 _NAME = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
 _NAMES = rf"{_NAME}(?:\s*\.\s*{_NAME})*"
@@ -113,7 +115,7 @@ def keys(table: Mapping[str, object], above: tuple[str, ...] = ()) -> Iterator[t
 def fill(
     value: object, key: tuple[str, ...], reading: Reading, places: Places, lookup: Lookup
 ) -> object:
-    """Replace `${NAME}` and `${NAME:-default}` in every text; `$${` stands for `${`.
+    """Replace `${NAME}`, `${NAME:-default}` and `${file:PATH}` in every text; `$${` is `${`.
 
     What is filled in is noted as private in `places`; overrides are taken as they are.
     """
@@ -134,15 +136,20 @@ def fill(
         if match[0] == "$${":
             return "${"
         places[key] = msgspec.structs.replace(place, private=True)
-        return _variable(match, key, reading, lookup)
+        found = _variable(match, key, reading, lookup)
+        # Of "Bearer ${TOKEN}" the token alone is a secret as well.
+        reading.source.redactor.learn(found, key[-1])
+        return found
 
     return _VARIABLE.sub(replaced, value)
 
 
 def _variable(match: re.Match[str], key: Key, reading: Reading, lookup: Lookup) -> str:
+    if (file := _FILE_BODY.fullmatch(match[1] or "")) and match[0].endswith("}"):
+        return _content(file[1], key, reading)
     body = _VARIABLE_BODY.fullmatch(match[1] or "")
     if body is None or not match[0].endswith("}"):
-        message = "bad variable; expected ${NAME} or ${NAME:-default}, got something else"
+        message = "bad variable; expected ${NAME}, ${NAME:-default} or ${file:PATH}, got neither"
         reading.refuse("bad-variable", key, message, "write $${ for a literal ${")
         return ""
     name, default = body.groups()
@@ -153,3 +160,20 @@ def _variable(match: re.Match[str], key: Key, reading: Reading, lookup: Lookup) 
         message = f"environment variable {name} is missing; expected a value, got nothing"
         reading.refuse("missing-variable", key, message, f"set {name}, or write ${{{name}:-…}}")
     return value or ""
+
+
+def _content(name: str, key: Key, reading: Reading) -> str:
+    """Return what stands in a file, without the line break at its end."""
+    try:
+        with (reading.source.root / name).open("rb") as file:
+            content = file.read(_FILE_BYTES + 1)
+        if len(content) <= _FILE_BYTES:
+            return content.decode().removesuffix("\n").removesuffix("\r")
+        message = f"{name} is too long; expected at most {_FILE_BYTES >> 20} MiB, got more"
+    except UnicodeDecodeError as error:
+        message = f"{name} is no text; expected UTF-8, got byte {error.start} that is not"
+    except (OSError, ValueError) as error:  # a name with a NUL in it is a ValueError
+        said = error.strerror if isinstance(error, OSError) else error
+        message = f"{name} cannot be read; expected a file, got: {said}"
+    reading.refuse("missing-file", key, message, "write the secret there, or name another file")
+    return ""

@@ -41,7 +41,7 @@ async def serve(
             undo.callback(claim.release)
         application = await boot(config, strict=strict)
         undo.push_async_callback(application.stop)
-        control = ControlServer(application, root, claim=claim)
+        control = ControlServer(application, root, redact=config.redactor, claim=claim)
         await control.start()
         undo.push_async_callback(control.stop)
         gc.freeze()  # what the start made stays: no collection has to look at it again

@@ -12,8 +12,18 @@ from typing import ClassVar, NoReturn, dataclass_transform
 
 import msgspec
 
-_HIDDEN = "***"
+HIDDEN = "***"  # what stands where a secret was
 _UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+_SECRET_NAME = re.compile(
+    r"passw|passphrase|(?:^|_)pwd(?:$|_)|secret|token(?![a-z])|credential|authori[sz]ation"
+    r"|(?:^|_)(?:auth|jwt|otp|cvv)(?:$|_)|cookie|bearer|session_?id"
+    r"|(?:access|account|api|auth|client|encryption|master|private|shared|signing|ssh)_?key"
+)
+_ABOUT_SECRET = re.compile(
+    r"_(?:at|count|domain|endpoint|expires|file|header|length|limit|name|path|policy|prefix|ttl"
+    r"|timeout|type|ur[il])$"
+)
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|)", re.ASCII)
 
 
@@ -44,10 +54,10 @@ class Secret:
         return hash((Secret, self._value))
 
     def __repr__(self) -> str:
-        return _HIDDEN
+        return HIDDEN
 
     def __format__(self, spec: str) -> str:
-        return format(_HIDDEN, spec)
+        return format(HIDDEN, spec)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled; expected its name, got its value. Reveal it.")
@@ -62,8 +72,15 @@ class Secret:
 def hide(value: object) -> str:
     """Encode a `Secret` as `***`: an `enc_hook` for msgspec, which refuses it otherwise."""
     if isinstance(value, Secret):
-        return _HIDDEN
+        return HIDDEN
     raise NotImplementedError(f"objects of type {type(value).__name__} are not encoded")
+
+
+def looks_secret(name: str) -> bool:
+    """Whether what is called so is taken for a secret: `password`, `apiKey`, `Set-Cookie`; what is
+    about one is not: `token_url`."""
+    words = _WORDS.sub("_", name).lower()
+    return _SECRET_NAME.search(words) is not None and _ABOUT_SECRET.search(words) is None
 
 
 class Seconds(float):
@@ -86,11 +103,6 @@ class Seconds(float):
         if not 0 < seconds < math.inf:
             raise ValueError('Expected seconds above zero, such as 30, "30s" or "250ms"')
         return cls(seconds)
-
-
-class Unfit(ValueError):
-    """Why a `__post_init__` refuses what is configured, in words that hold no value of a secret:
-    it is shown even where other keys of its table are secret."""
 
 
 class SettingsMeta(msgspec.StructMeta):

@@ -268,6 +268,8 @@ class ToolEnv(Struct, frozen=True):
     domains: Mapping[str, Path]
     health: Callable[[], Health]
     timers: Callable[[], TimerStore] | None = None  # asked by a clock that has timers to run
+    redact: Callable[[str], str] = str  # masks the application's secrets in a text that leaves it
+    owns: Callable[[Context], bool] = lambda ctx: True  # of several applications in a process
 
 
 class Driver(Protocol):

@@ -17,11 +17,12 @@ from msgspec import Struct, json, structs
 from ringfence.config import Secret
 from ringfence.kernel.ports import Clock, Context, Grant, Health, ToolEnv, current
 from ringfence.tools.clock.drivers import fake
-from ringfence.tools.log import SPEC, Log, Record
-from ringfence.tools.log.conformance import LogConformance, Subject
+from ringfence.tools.log import SPEC, Level, Log, Record
+from ringfence.tools.log.conformance import LogConformance, Subject, redact
+from ringfence.tools.log.drivers import logging as to_logging
 from ringfence.tools.log.drivers import memory, stderr
 from ringfence.tools.log.lines import json_line, printable, text_line
-from ringfence.tools.log.service import Journal, KernelMessages
+from ringfence.tools.log.standard import KNOWN, Standard
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +41,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def env(clock: Clock) -> ToolEnv:
-    return ToolEnv("shop", "log", Path(), Path(), clock, {}, lambda: Health("ready"))
+    return ToolEnv("shop", "log", Path(), Path(), clock, {}, lambda: Health("ready"), redact)
 
 
 @pytest.fixture
@@ -88,6 +89,60 @@ class TestMemory(LogConformance):
     @pytest.fixture
     def subject(self, kept: memory.Driver) -> Subject:
         return Subject(kept.handle(GRANT), lambda: list(kept.records))
+
+
+class Team(logging.Handler):
+    """A handler that a team has had all along: keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.kept.append(record)
+
+
+@pytest.fixture
+async def team() -> AsyncIterator[Team]:
+    team = Team()
+    logging.getLogger().addHandler(team)
+    yield team
+    logging.getLogger().removeHandler(team)
+
+
+@pytest.fixture
+async def handed(env: ToolEnv) -> AsyncIterator[to_logging.Driver]:
+    driver = to_logging.Driver(to_logging.Config(), env)
+    await driver.start()
+    yield driver
+    await driver.stop()
+
+
+def read_back(record: logging.LogRecord) -> Record:
+    """Make of a `LogRecord` what a team's handler sees of it."""
+    extra = {name: value for name, value in vars(record).items() if name not in KNOWN}
+    trace = record.exc_text or ""
+    if record.exc_info:
+        trace = logging.Formatter().formatException(record.exc_info)
+    return Record(
+        datetime.fromtimestamp(record.created, UTC),
+        cast("Level", record.levelname.lower()),
+        record.getMessage(),
+        getattr(record, "plugin", ""),
+        trace_id=getattr(record, "trace_id", ""),
+        span_id=getattr(record, "span_id", ""),
+        operation=getattr(record, "operation", ""),
+        fields={name.removesuffix("_"): value for name, value in extra.items()},
+        traceback=trace if record.exc_info is None or record.exc_info[2] else "",
+    )
+
+
+class TestLogging(LogConformance):
+    """The standard library's logging, as a team's handler sees it."""
+
+    @pytest.fixture
+    def subject(self, handed: to_logging.Driver, team: Team) -> Subject:
+        return Subject(handed.handle(GRANT), lambda: list(map(read_back, team.kept)))
 
 
 class Here(Struct, frozen=True):
@@ -194,12 +249,11 @@ async def test_after_the_stop_nothing_is_written_and_nothing_raises(
     assert lines(stderr_file) == []
 
 
-async def test_a_kernel_message_whose_arguments_do_not_fit_is_kept(env: ToolEnv) -> None:
+async def test_a_message_whose_arguments_do_not_fit_is_kept(kept: memory.Driver) -> None:
     """A mistake in a message does not lose it."""
-    driver = memory.Driver(memory.Config(), env)
-    messages = KernelMessages(Journal(driver.records.append, env.clock, "info"))
-    messages.handle(logging.LogRecord("ringfence", logging.CRITICAL, "", 1, "%d %d", (1,), None))
-    assert [(kept.level, kept.message) for kept in driver.records] == [("error", "%d %d")]
+    (standard,) = (each for each in logging.getLogger().handlers if isinstance(each, Standard))
+    standard.handle(logging.LogRecord("ringfence", logging.CRITICAL, "", 1, "%d %d", (1,), None))
+    assert [(record.level, record.message) for record in kept.records] == [("error", "%d %d")]
 
 
 async def test_two_applications_share_the_kernels_logger(env: ToolEnv) -> None:

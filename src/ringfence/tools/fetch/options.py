@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from ringfence.settings import Seconds, Secret, Unfit
+from ringfence.settings import Seconds, Secret
 from ringfence.tools.fetch.addresses import Allowed
 from ringfence.tools.fetch.messages import NAME, SET_BY_THE_TOOL, VALUE
 from ringfence.tools.fetch.target import ANY_HTTPS, Origin, Targets
@@ -74,12 +74,12 @@ class Config(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         targets = Targets(self.base_url, self.absolute)
         if self.token is not None and self.basic is not None:
-            raise Unfit("it has a token and a basic; expected one of them.")
+            raise ValueError("it has a token and a basic; expected one of them.")
         _check_headers(self)
         for text in self.allow:
             _check_network(text)
         if self.private and ANY_HTTPS in self.absolute:
-            raise Unfit(
+            raise ValueError(
                 f'it takes any URL by "{ANY_HTTPS}", and with `private` would take whoever chooses '
                 "one into this network; expected one of them. Use a second link for the other."
             )
@@ -100,17 +100,17 @@ class Config(Struct, frozen=True, kw_only=True):
 def _check_headers(config: Config) -> None:
     for name, value in config.headers.items():
         if not NAME.fullmatch(name) or name.lower() in SET_BY_THE_TOOL:
-            raise Unfit(f"headers has a name that cannot be sent: {name!r:.80}.")
+            raise ValueError(f"headers has a name that cannot be sent: {name!r:.80}.")
         _check_value(value.reveal(), f"headers.{name}")
     if config.token is not None:
         _check_value(config.token.reveal(), "token")
     if config.basic is not None and ":" in config.basic.user:
-        raise Unfit("basic.user has a colon in it, which no server could tell from its end.")
+        raise ValueError("basic.user has a colon in it, which no server could tell from its end.")
 
 
 def _check_value(value: str, key: str) -> None:
     if not value or not VALUE.fullmatch(value) or value != value.strip():
-        raise Unfit(f"{key} is empty or holds what no header can, such as the end of a line.")
+        raise ValueError(f"{key} is empty or holds what no header can, such as the end of a line.")
 
 
 def _check_network(text: str) -> None:
@@ -118,7 +118,7 @@ def _check_network(text: str) -> None:
         ip_network(text, strict=False)
     except ValueError:
         said = 'allow takes networks; expected "10.0.0.0/8", or `private = true` for a name'
-        raise Unfit(f"{said}, got {text!r:.80}.") from None
+        raise ValueError(f"{said}, got {text!r:.80}.") from None
 
 
 def _check_base(config: Config, base: Origin) -> None:
@@ -129,12 +129,12 @@ def _check_base(config: Config, base: Origin) -> None:
         literal and not allowed.permits(base.host)
     ):
         more = " or an `allow` that names it" if config.private else ""
-        raise Unfit(
+        raise ValueError(
             "base_url leads to this machine or to an address that is not public; expected a "
             f"public host, or `private = true`{more}. If it is meant, add that to the table."
         )
     if base.scheme == "http" and config.sends_credentials and not config.private:
-        raise Unfit(
+        raise ValueError(
             "its credential would cross the network unencrypted; expected https:// in base_url, "
             "got http://. Where that network is your own, add `private = true`."
         )

@@ -11,7 +11,6 @@ from urllib.parse import quote, unquote, urljoin
 
 from msgspec import Struct
 
-from ringfence.settings import Unfit
 from ringfence.tools.fetch.contract import RefusedTarget
 
 ANY_HTTPS = "https://*"
@@ -72,18 +71,20 @@ class Targets:
         absolute: Origins of absolute URLs; `https://*` is any of that scheme.
 
     Raises:
-        Unfit: They are no such things.
+        ValueError: They are no such things.
     """
 
     def __init__(self, base_url: str, absolute: Sequence[str]) -> None:
         if not base_url and not absolute:
-            raise Unfit('it has no base_url; expected `base_url = "https://…"`, got nothing.')
+            raise ValueError('it has no base_url; expected `base_url = "https://…"`, got nothing.')
         self.base: Origin | None = None
         self._prefix = "/"
         if base_url:
             self.base, path, query = _parsed(base_url, "base_url")
             if query or not _is_plain(path):
-                raise Unfit("base_url has a query, or a path with dots, escapes or `//` in it.")
+                raise ValueError(
+                    "base_url has a query, or a path with dots, escapes or `//` in it."
+                )
             self._prefix = path if path.endswith("/") else f"{path}/"
         self._any = ANY_HTTPS in absolute
         self._others = {_origin(text) for text in absolute if text != ANY_HTTPS}
@@ -146,7 +147,7 @@ class Targets:
 def _origin(text: str) -> Origin:
     origin, path, query = _parsed(text, "absolute")
     if path != "/" or query:
-        raise Unfit('absolute takes origins: expected "https://host" or "https://host:port".')
+        raise ValueError('absolute takes origins: expected "https://host" or "https://host:port".')
     return origin
 
 
@@ -155,7 +156,7 @@ def _parsed(url: str, key: str) -> tuple[Origin, str, str]:
         return _split(url)
     except RefusedTarget as error:
         said = f"{key} is no URL: {error.message}"
-        raise Unfit(
+        raise ValueError(
             f'{said} Expected "https://host/path/", without user, password or `#`.'
         ) from None
 

@@ -71,7 +71,7 @@ class App:
         self._config = config
         self._env = env
         self._max_target_bytes = config.max_target_bytes
-        self._shapes = Shapes(config)
+        self._shapes = Shapes(config, env.redact)
         self._endpoints: Sequence[Endpoint] = ()
         self._table: Table[_Target] = Table()
         self._hang_ups = HangUps()
@@ -171,7 +171,7 @@ class App:
             return self._shapes.route(endpoint, bound, route.status, route.max_body_bytes)
         from ringfence.tools.http.wide import Wide
 
-        return Wide(self._config, self._env.clock, self._hang_ups).route(endpoint, bound, route)
+        return Wide(self._config, self._env, self._hang_ups).route(endpoint, bound, route)
 
     def _answer_at(self, method: str, path: str, handle: Handle) -> None:
         self._add(method, path, _Target("http", lambda: handle))

@@ -6,7 +6,7 @@ exception. Invariant: what the server did wrong is told by its code and trace id
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from msgspec import Struct, json
@@ -69,8 +69,9 @@ def stopping() -> Answer:
     return _answer(503, "stopping", headers=((b"connection", b"close"),))
 
 
-def explained(error: Exception, endpoint: Endpoint) -> Answer:
+def explained(error: Exception, endpoint: Endpoint, redact: Callable[[str], str] = str) -> Answer:
     """Translate whatever a request raised into its answer, with the trace that it is recorded in.
+    `redact` masks the application's secrets in it.
 
     What did not come through the kernel, a result that JSON does not carry for instance, is
     recorded here, and logged like any bug.
@@ -78,7 +79,7 @@ def explained(error: Exception, endpoint: Endpoint) -> Answer:
     if isinstance(error, RingfenceError):
         if not error.trace_id:  # of a store, while its content was sent
             error.trace_id = endpoint.refused(error)
-        return answer_to(error, endpoint.operation)
+        return answer_to(error, endpoint.operation, redact)
     trace_id = endpoint.refused(error)
     if isinstance(error, Refused):
         return error.answer(trace_id)
@@ -86,35 +87,37 @@ def explained(error: Exception, endpoint: Endpoint) -> Answer:
     return _answer(500, "internal", trace_id=trace_id)
 
 
-def answer_to(error: Exception, operation: str) -> Answer:
+def answer_to(error: Exception, operation: str, redact: Callable[[str], str] = str) -> Answer:
     """Translate whatever a request raised into its answer.
 
     Args:
         error: Of any kind; one that is neither `Refused` nor a RingfenceError did not come
             through the kernel, and is logged by its kind and place alone.
         operation: What was being served, for the log.
+        redact: Masks the application's secrets in what a feature says.
     """
     match error:
         case Refused():
             return error.answer()
         case RingfenceError():
-            return _answer_to_ringfence(error)
+            return _answer_to_ringfence(error, redact)
         case _:
             logger.error("%s: %s", operation, _place(error))
             return _answer(500, "internal")
 
 
-def _answer_to_ringfence(error: RingfenceError) -> Answer:
+def _answer_to_ringfence(error: RingfenceError, redact: Callable[[str], str]) -> Answer:
     # A deadline says whether what it cut off was committed all the same.
     told = (isinstance(error, DeadlineExceeded) and "committed" in error.hint) or (
         isinstance(error, AppError | ToolError) and error.status < 500
     )
+    faults = error.faults if isinstance(error, Invalid) else ()
     return _answer(
         error.status,
         "internal" if error.status == 500 else error.code,
-        f"{error.message} {error.hint}".strip() if told else "",
+        redact(f"{error.message} {error.hint}".strip()) if told else "",
         trace_id=error.trace_id,
-        errors=error.faults if isinstance(error, Invalid) else (),
+        errors=[Fault(f.path, redact(f.message)) for f in faults],
         headers=_retry_after(error.retry_after_s),
     )
 

@@ -151,8 +151,9 @@ def source_of(shape: Shape) -> str:
 class Shapes:
     """Factories of coroutines, by shape."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, redact: Callable[[str], str] = str) -> None:
         self._limits = limits
+        self._redact = redact
         self._factories: dict[Shape, Factory] = {}
         self._encode = encoder()
 
@@ -174,7 +175,7 @@ class Shapes:
             "status": status,
             "empty": _empty(status),
             "reread": _rereading(plan),
-            "fail": _failing(endpoint),
+            "fail": _failing(endpoint, self._redact),
             "max_body_bytes": max_body_bytes,
         }
         made = narrowing(endpoint.declared.signature.result)
@@ -261,9 +262,11 @@ def _rereading(
     return again
 
 
-def _failing(endpoint: Endpoint) -> Callable[[Exception, Send], Awaitable[None]]:
+def _failing(
+    endpoint: Endpoint, redact: Callable[[str], str]
+) -> Callable[[Exception, Send], Awaitable[None]]:
     async def fail(error: Exception, send: Send) -> None:
         if not isinstance(error, Disconnected):
-            await explained(error, endpoint).send_to(send)
+            await explained(error, endpoint, redact).send_to(send)
 
     return fail

@@ -12,7 +12,7 @@ from typing import Union, get_args
 
 from msgspec import Struct
 
-from ringfence.kernel.ports import Clock, Endpoint, Live, Work
+from ringfence.kernel.ports import Endpoint, Live, ToolEnv, Work
 from ringfence.tools.http.answers.conditional import not_modified
 from ringfence.tools.http.answers.encoding import encoder
 from ringfence.tools.http.answers.files import File, send_file
@@ -58,13 +58,14 @@ class Wide:
 
     Args:
         config: What a request may be, and which origins may open a WebSocket.
-        clock: For heartbeats.
+        env: Of the driver: a clock for heartbeats, and what masks secrets.
         hang_ups: How connections that stay are ended.
     """
 
-    def __init__(self, config: Common, clock: Clock, hang_ups: HangUps) -> None:
+    def __init__(self, config: Common, env: ToolEnv, hang_ups: HangUps) -> None:
         self._config = config
-        self._clock = clock
+        self._clock = env.clock
+        self._redact = env.redact
         self._hang_ups = hang_ups
         self._origins: Collection[str] = config.cors.allow_origins if config.cors else ()
         self._encode = encoder()
@@ -109,7 +110,7 @@ class Wide:
         except (Disconnected, ClientGone, Stopping):
             pass  # nobody is there, or all has been said
         except Exception as error:  # contained: whatever a request raises becomes its answer
-            answer = explained(error, endpoint)
+            answer = explained(error, endpoint, self._redact)
             if not answering.started:
                 await answer.send_to(exchange.send)
         finally:
@@ -124,6 +125,7 @@ class Wide:
             hang_ups=self._hang_ups,
             max_message_bytes=self._config.max_message_bytes,
             encode=self._encode,
+            redact=self._redact,
         )
         raised: BaseException | None = None
         try:

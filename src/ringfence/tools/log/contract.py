@@ -20,12 +20,15 @@ class Log(Protocol):
 
     Guarantees:
         Never raises and never waits: a value that cannot be shown is named by its type, and a
-        record that nobody takes is dropped and counted. A Secret is written as `***`. Text from
-        outside cannot start a new line or move a terminal's cursor.
+        record that nobody takes is dropped and counted. What a record holds is bounded. Text from
+        outside cannot start a new line or move a terminal's cursor. A Secret is written as `***`,
+        and so are fields whose names look secret, and a secret of the configuration wherever it
+        stands in a text.
 
-    Args (of each method):
+    Args (of each level's method):
         message: What happened; the same text each time, so that it can be searched for.
-        fields: What it happened to: `log.info("order placed", order_id=7)`.
+        fields: What it happened to: `log.info("order placed", order_id=7)`. An exception as `error`
+            is recorded with its traceback; `exc_info=True` is the one that is being handled.
     """
 
     def debug(self, message: str, /, **fields: object) -> None:
@@ -42,6 +45,10 @@ class Log(Protocol):
 
     def error(self, message: str, /, **fields: object) -> None:
         """Record a failure that somebody should look at now."""
+        ...
+
+    def bind(self, **fields: object) -> "Log":
+        """Return a log whose records have these fields as well; this one stays as it is."""
         ...
 
 

@@ -56,7 +56,14 @@ def text_line(record: Record, *, colour: bool) -> str:
     """Return the record for a person: one line, and those of its traceback, indented."""
     time = record.time.isoformat(timespec="milliseconds")
     level = f"{record.level.upper():<7}"
-    fields = "".join(f" {printable(name)}={_value(value)}" for name, value in record.fields.items())
+    # What a traceback ends with is not said twice.
+    told = record.fields.get("error")
+    told = told if isinstance(told, str) and record.traceback.endswith(told) else None
+    fields = "".join(
+        f" {printable(name)}={_value(value)}"
+        for name, value in record.fields.items()
+        if told is None or name != "error"
+    )
     place = " ".join(
         f"{name}={printable(value)}"
         for name, value in (

@@ -1,20 +1,18 @@
 """From a call to a record: what all drivers share.
 
 A `Journal` makes records of whatever it is given and hands them to a driver; `Logger` is a plugin's
-handle on it, `KernelMessages` the way in for `logging.getLogger("ringfence")`. Invariant: nothing
-that goes wrong in here reaches the caller, and no record keeps an object alive.
+handle on it; `standard.py` is the way in for the standard library's logging. Invariant: nothing
+that goes wrong in here reaches the caller, no record keeps an object alive, none shows a secret.
 """
 
 import logging
-import traceback
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Collection, Mapping
 
-from msgspec import json
-
-from ringfence.kernel.ports import Clock, Context, current
+from ringfence.kernel.ports import Context, ToolEnv, current
 from ringfence.tools.log.contract import Level, Record
+from ringfence.tools.log.values import MESSAGE_CHARACTERS, Values
 
-KERNEL = "ringfence"
 NUMBERS: Mapping[Level, int] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -22,19 +20,45 @@ NUMBERS: Mapping[Level, int] = {
     "error": logging.ERROR,
 }
 
-_MESSAGE_CHARACTERS = 8192
-_FIELD_CHARACTERS = 4096
-_PRINTED = "_ringfence_printed"
+# Takes a record, and the error that it tells of, unless something in that had to be masked.
+Write = Callable[[Record, BaseException | None], None]
 
 
 class Journal:
-    """Makes records and hands them to `write`; counts those that failed as `lost`."""
+    """Makes records and hands them to `write`; counts those that failed as `lost`.
 
-    def __init__(self, write: Callable[[Record], None], clock: Clock, level: Level) -> None:
+    Args:
+        write: The driver's.
+        env: Of the driver.
+        level: The least that is recorded.
+        levels: The same for what has a level of its own: a logger, a domain, or a plugin.
+        hidden: Names of fields that are masked beside those that look secret.
+    """
+
+    def __init__(
+        self,
+        write: Write,
+        env: ToolEnv,
+        level: Level,
+        levels: Mapping[str, Level] | None = None,
+        hidden: Collection[str] = (),
+    ) -> None:
         self._write = write
-        self._clock = clock
-        self.threshold = NUMBERS[level]
+        self._clock = env.clock
+        self._redact = env.redact
+        self._threshold = NUMBERS[level]
+        self._thresholds = {name: NUMBERS[own] for name, own in (levels or {}).items()}
+        self.values = Values(env.redact, hidden)
         self.lost = 0
+
+    def threshold(self, name: str) -> int:
+        """Return the least that is recorded of a logger or a plugin: what it is given by name, or
+        what the nearest name above it is."""
+        while name and self._thresholds:
+            if name in self._thresholds:
+                return self._thresholds[name]
+            name = name.rpartition(".")[0]
+        return self._threshold
 
     def record(
         self,
@@ -42,26 +66,29 @@ class Journal:
         message: str,
         fields: Mapping[str, object],
         plugin: str | None = None,
-        trace: str = "",
+        error: BaseException | None = None,
+        ctx: Context | None = None,
     ) -> None:
         """Record one message; `plugin` is None where the context knows it."""
-        if NUMBERS[level] < self.threshold:
-            return
         try:
-            ctx = current.get()
-            self._write(
-                Record(
-                    self._clock.now(),
-                    level,
-                    _cut(_text(message), _MESSAGE_CHARACTERS),
-                    _plugin(ctx) if plugin is None else plugin,
-                    ctx.operation if ctx else "",
-                    ctx.trace_id if ctx else "",
-                    ctx.span_id if ctx else "",
-                    {name: _plain(value) for name, value in fields.items()},
-                    trace,
-                )
+            ctx = ctx or current.get()
+            kept = self.values.fields(fields)
+            trace = ""
+            if error is not None:
+                kept["error"] = self.values.error(error)
+                trace = self.values.trace(error)
+            record = Record(
+                self._clock.now(),
+                level,
+                self.values.text(str(message), MESSAGE_CHARACTERS),
+                _plugin(ctx) if plugin is None else plugin,
+                ctx.operation if ctx else "",
+                ctx.trace_id if ctx else "",
+                ctx.span_id if ctx else "",
+                kept,
+                trace,
             )
+            self._write(record, error)
         except Exception:  # the contract: a log never raises into the feature
             self.lost += 1
 
@@ -69,109 +96,58 @@ class Journal:
 class Logger:
     """A plugin's handle: implements `Log`."""
 
-    __slots__ = ("_journal", "_plugin")
+    __slots__ = ("_bound", "_journal", "_plugin", "_threshold")
 
-    def __init__(self, journal: Journal, plugin: str) -> None:
+    def __init__(
+        self, journal: Journal, plugin: str, bound: Mapping[str, object] | None = None
+    ) -> None:
         self._journal = journal
         self._plugin = plugin
+        self._bound = bound or {}
+        self._threshold = journal.threshold(plugin)
 
     def debug(self, message: str, /, **fields: object) -> None:
-        self._journal.record("debug", message, fields, self._plugin)
+        self._record("debug", message, fields)
 
     def info(self, message: str, /, **fields: object) -> None:
-        self._journal.record("info", message, fields, self._plugin)
+        self._record("info", message, fields)
 
     def warning(self, message: str, /, **fields: object) -> None:
-        self._journal.record("warning", message, fields, self._plugin)
+        self._record("warning", message, fields)
 
     def error(self, message: str, /, **fields: object) -> None:
-        self._journal.record("error", message, fields, self._plugin)
+        self._record("error", message, fields)
+
+    def bind(self, **fields: object) -> "Logger":
+        kept = self._journal.values.fields(fields)
+        return Logger(self._journal, self._plugin, {**self._bound, **kept})
+
+    def _record(self, level: Level, message: str, fields: dict[str, object]) -> None:
+        if NUMBERS[level] >= self._threshold:
+            error = _error_of(fields)
+            if self._bound:
+                fields = {**self._bound, **fields}
+            self._journal.record(level, message, fields, self._plugin, error)
 
 
-class KernelMessages(logging.Handler):
-    """Takes what kernel and tools say on the standard library's logger `ringfence`.
-
-    Two applications in one process share that logger: each message is recorded by one of them.
-    """
-
-    def __init__(self, journal: Journal) -> None:
-        super().__init__()
-        self._journal = journal
-        self._level_before = logging.NOTSET
-
-    def install(self) -> None:
-        """Start to listen, at the journal's level or a more talkative one that is set already."""
-        logger = logging.getLogger(KERNEL)
-        others = _listening(logger)
-        self._level_before = others[0]._level_before if others else logger.level
-        if logger.level == logging.NOTSET or logger.level > self._journal.threshold:
-            logger.setLevel(self._journal.threshold)
-        logger.addHandler(self)
-
-    def remove(self) -> None:
-        """Stop to listen; the last to leave puts the logger's level back."""
-        logger = logging.getLogger(KERNEL)
-        if self in logger.handlers:
-            logger.removeHandler(self)
-            if not _listening(logger):
-                logger.setLevel(self._level_before)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if hasattr(record, _PRINTED):
-            return
-        setattr(record, _PRINTED, True)
-        try:
-            message = record.getMessage()
-        except Exception:  # arguments that do not fit their text are no reason to lose it
-            message = str(record.msg)
-        trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
-        self._journal.record(_level(record.levelno), message, {}, None, trace.rstrip())
-
-
-def _listening(logger: logging.Logger) -> list[KernelMessages]:
-    return [handler for handler in logger.handlers if isinstance(handler, KernelMessages)]
-
-
-def _level(number: int) -> Level:
-    if number >= logging.ERROR:
-        return "error"
-    if number >= logging.WARNING:
-        return "warning"
-    return "info" if number >= logging.INFO else "debug"
+def _error_of(fields: dict[str, object]) -> BaseException | None:
+    """Take the error out of the fields: `error=` one, or as `logging` has it, `exc_info=`."""
+    given = fields.get("error")
+    if isinstance(given, BaseException):
+        del fields["error"]
+        return given
+    match fields.get("exc_info"):
+        case BaseException() as error:
+            del fields["exc_info"]
+            return error
+        case (type(), BaseException() as error, _):
+            del fields["exc_info"]
+            return error
+        case True:
+            del fields["exc_info"]
+            return sys.exception()
+    return None
 
 
 def _plugin(ctx: Context | None) -> str:
     return ctx.plugin if ctx else ""
-
-
-def _plain(value: object) -> object:
-    """Return what can be kept of a value: plain, bounded, and without the value itself."""
-    if value is None or type(value) in (bool, float):
-        return value
-    if type(value) is int and value.bit_length() < 64:
-        return value
-    try:
-        if type(value) is str:
-            return _cut(_text(value), _FIELD_CHARACTERS)
-        encoded = json.encode(value, enc_hook=_shown)
-        if len(encoded) > _FIELD_CHARACTERS:
-            return _cut(encoded.decode(), _FIELD_CHARACTERS)
-        kept: object = json.decode(encoded)
-        return kept
-    except Exception:  # whatever a value does when it is looked at, the rest is recorded
-        return f"<{type(value).__name__}>"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, BaseException):
-        return _text(f"{type(value).__name__}: {value}")
-    return _text(str(value))
-
-
-def _text(text: str) -> str:
-    # Half of a surrogate pair cannot be encoded.
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"

@@ -28,14 +28,14 @@ class Sink:
     def __init__(
         self, fd: int, notice: Callable[[int], bytes], *, backlog_bytes: int = _BACKLOG_BYTES
     ) -> None:
-        self._fd = os.dup(fd)
+        try:
+            self._fd = os.dup(fd)
+        except OSError:  # closed: there is nobody to write to
+            self._fd = os.open(os.devnull, os.O_WRONLY)
         self._notice = notice
         self._limit = backlog_bytes
-        self._changed = Condition()
-        self._backlog: deque[bytes] = deque()
-        self._waiting_bytes = 0
-        self._draining = False
         self._closed = False
+        self._begin()
         self._unreported = 0
         self.dropped = 0
         self._poll = None
@@ -43,8 +43,18 @@ class Sink:
             self._poll = select.poll()
             self._poll.register(self._fd, select.POLLOUT)
 
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._changed = Condition()
+        self._backlog: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._draining = False
+
     def write(self, line: bytes) -> None:
         """Write a line, now or soon; drop it when too much is waiting already."""
+        if os.getpid() != self._process:
+            # A forked child: the thread that writes is not here, and may have held the lock.
+            self._begin()
         with self._changed:
             if self._closed:
                 self.dropped += 1

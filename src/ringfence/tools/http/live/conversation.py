@@ -11,7 +11,7 @@ told once, by an answer to the handshake or by a close code.
 
 import asyncio
 from asyncio import CancelledError, shield
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context as Variables
 from urllib.parse import urlsplit
@@ -45,6 +45,7 @@ class Conversation:
         hang_ups: Where it says how it is ended, once, by an application that stops.
         max_message_bytes: Of one message that comes in.
         encode: Writes what is sent and is no text.
+        redact: Masks the application's secrets in what a refusal says.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Conversation:
         hang_ups: HangUps,
         max_message_bytes: int = 1 << 20,
         encode: Encode = json.encode,
+        redact: Callable[[str], str] = str,
     ) -> None:
         self.socket = WebSocket(self)
         self.closed: int | None = None
@@ -65,6 +67,7 @@ class Conversation:
         self._hang_ups = hang_ups
         self._max_message_bytes = max_message_bytes
         self._encode = encode
+        self._redact = redact
         self._sending = asyncio.Lock()  # several tasks may send: one at a time
         self._live: Live | None = None
         self._accepted = False
@@ -116,7 +119,7 @@ class Conversation:
                 await self.close(*_ending(error))
             else:
                 self.closed = LOST
-                await answer(_refusal(error, operation), self._scope, self._send)
+                await answer(_refusal(error, operation, self._redact), self._scope, self._send)
 
     def _hang_up(self) -> None:
         self._hung_up = True
@@ -261,11 +264,11 @@ def same_origin(scope: Scope, allowed: Collection[str]) -> bool:
     return bool(page.netloc) and page.netloc.lower().removesuffix(port) == here.removesuffix(port)
 
 
-def _refusal(error: BaseException | None, operation: str) -> Answer:
+def _refusal(error: BaseException | None, operation: str, redact: Callable[[str], str]) -> Answer:
     if error is None:
         return Refused(403, "not_accepted", "the connection was not accepted").answer()
     if isinstance(error, Exception):
-        return answer_to(error, operation)
+        return answer_to(error, operation, redact)
     return stopping()
 
 

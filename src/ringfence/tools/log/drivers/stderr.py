@@ -10,8 +10,9 @@ from msgspec import Struct
 from ringfence.kernel.ports import Clock, Grant, ToolEnv
 from ringfence.tools.log.contract import Level, Log, Record
 from ringfence.tools.log.lines import json_line, text_line
-from ringfence.tools.log.service import Journal, KernelMessages, Logger
+from ringfence.tools.log.service import Journal, Logger
 from ringfence.tools.log.sink import Sink
+from ringfence.tools.log.standard import Standard
 
 _FLUSH_S = 1.0
 
@@ -23,15 +24,25 @@ class Config(Struct, frozen=True):
         level: The least that is written.
         format: `text` for people, `json` for machines; `auto` is text on a terminal.
         colour: `auto` is colours on a terminal.
+        levels: The same as `level` for a logger, a domain or a plugin of its own, by name; `root`
+            for every logger that has none.
+        libraries: Whether what libraries log is written: `auto` leaves out what another handler
+            shows on the console, `always` sets such handlers of the root logger aside.
+        warnings: Whether what `warnings` would print is logged, by the logger `py.warnings`.
+        hidden: Names of fields whose values are masked, beside those that look secret.
     """
 
     level: Level = "info"
     format: Literal["auto", "text", "json"] = "auto"
     colour: Literal["auto", "always", "never"] = "auto"
+    levels: dict[str, Level] = {}
+    libraries: Literal["auto", "always", "never"] = "auto"
+    warnings: bool = True
+    hidden: tuple[str, ...] = ()
 
 
 class Driver:
-    """Writes each record as one line, and listens to the kernel's messages."""
+    """Writes each record as one line, those of the standard library's logging among them."""
 
     Config: ClassVar[type[Struct]] = Config
 
@@ -43,16 +54,22 @@ class Driver:
         self._json = config.format == "json" or (config.format == "auto" and not terminal)
         self._colour = config.colour == "always" or (config.colour == "auto" and terminal)
         self._sink = Sink(descriptor, self._lost)
-        self._journal = Journal(self._write, env.clock, config.level)
-        self._messages = KernelMessages(self._journal)
+        self._journal = Journal(self._write, env, config.level, config.levels, config.hidden)
+        self._standard = Standard(
+            self._journal,
+            env,
+            taking=config.libraries,
+            levels=config.levels,
+            take_warnings=config.warnings,
+        )
 
     async def start(self) -> None:
-        """Listen to the kernel's messages from now on."""
-        self._messages.install()
+        """Listen to the standard library's logging from now on."""
+        self._standard.install()
 
     async def stop(self) -> None:
         """Stop to listen, and give what is waiting a second to be written."""
-        self._messages.remove()
+        self._standard.remove()
         if self._sink.is_behind:
             await asyncio.to_thread(self._sink.close, _FLUSH_S)
         else:
@@ -62,7 +79,7 @@ class Driver:
         """Return the log of one plugin; each of its records names it."""
         return Logger(self._journal, grant.plugin)
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: Record, error: BaseException | None) -> None:
         self._sink.write(self._line(record))
 
     def _line(self, record: Record) -> bytes:
