@@ -63,7 +63,7 @@ class Figures:
     def written(self, readings: Iterable[Reading]) -> str:
         """Return all of it as text, sorted by name, with what the gauges have said."""
         with self._lock:
-            series, kinds, dropped = sorted(self._series.items()), {**self._kinds}, self._dropped
+            series, kinds, dropped = sorted(self._series.items()), dict(self._kinds), self._dropped
         blocks = {reading.name: _gauge(reading) for reading in readings}
         for name, kind in kinds.items():
             own = [(labels, figure) for (of, labels), figure in series if of == name]
