@@ -59,7 +59,7 @@ async def ask(
     return Answered(told.status_code, told.headers, b64decode(told.body))
 
 
-def make(config: Mapping[str, int], env: ToolEnv) -> Driver:
+def make(config: Mapping[str, object], env: ToolEnv) -> Driver:
     return Driver(convert(config, Config), env)
 
 

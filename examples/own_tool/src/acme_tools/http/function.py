@@ -7,25 +7,22 @@ boots the application once, and then:
     answer = await driver.answer(event)
 """
 
-from asyncio import CancelledError, Event, Task, create_task, shield
+from asyncio import Event
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 from urllib.parse import unquote
 
 from msgspec import Meta, Struct, ValidationError, convert
 
-from ringfence.errors import NotGranted
-from ringfence.kernel.ports import Endpoint, Grant, StaticName, ToolEnv
-from ringfence.tools.http.asgi import App
-from ringfence.tools.http.limits import Common
-from ringfence.tools.http.problem import Refused, stopping
-from ringfence.tools.http.server.drain import drain
-from ringfence.tools.http.wire import Answer, Message, Scope
+from ringfence.kernel.ports import ToolEnv
+from ringfence.tools.http.drivers import memory
+from ringfence.tools.http.problem import Refused
+from ringfence.tools.http.wire import Message, Scope
 
 
-class Config(Common, frozen=True, forbid_unknown_fields=True):
+class Config(memory.Config, frozen=True, forbid_unknown_fields=True):
     """The keys of `[tools.http]` with `driver = "function"`: those of every driver, and this.
 
     Args:
@@ -59,78 +56,43 @@ class Request(Struct, frozen=True, rename="camel"):
     is_base64_encoded: bool = False
 
 
-class Driver:
-    """The HTTP ingress of an application, for events."""
+class Driver(memory.Driver):
+    """The HTTP ingress of an application, for events.
+
+    All that a driver promises, which hosts are served, whose traces are linked, how requests end
+    when it closes, is that of the driver in memory, which takes requests as ASGI.
+    """
 
     Config: ClassVar[type[Struct]] = Config
 
     def __init__(self, config: Struct, env: ToolEnv) -> None:
         assert isinstance(config, Config)
+        super().__init__(config, env)
         self._most_bytes = config.max_answer_bytes
-        self._clock = env.clock
-        self._app = App(config, env)
-        self._tasks: set[Task[None]] = set()
-        self._serving = False
 
     async def answer(self, event: Mapping[str, object]) -> dict[str, object]:
         """Serve one request; return the answer as the platform wants it.
 
-        Whatever is wrong with the event is answered as well: 400, or 503 while nothing is served.
+        Whatever is wrong with the event is answered as well, with 400.
         """
-        exchange = Exchange(self._most_bytes)
-        if not self._serving:
-            return await exchange.said(stopping())
         try:
             request = convert(event, Request)
             body = b64decode(request.body) if request.is_base64_encoded else request.body.encode()
+            scope = _scope(request)
         except (ValidationError, NotBase64, UnicodeEncodeError) as error:
-            return await exchange.said(Refused(400, "malformed_event", str(error)).answer())
-        task = create_task(self._serve(_scope(request), exchange, body))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            return await self._said(Refused(400, "malformed_event", str(error)))
+        exchange = Exchange(body, self._most_bytes)
         try:
-            await shield(task)
-        except CancelledError:
-            task.cancel()
-            raise
-        if exchange.too_long:
-            exchange = Exchange(self._most_bytes)
-            return await exchange.said(Refused(500, "answer_too_large").answer())
+            await self(scope, exchange.receive, exchange.send)
+        except TooLong:
+            return await self._said(Refused(500, "answer_too_large"))
         return exchange.result()
 
-    async def start(self) -> None:
-        """Start what is served beside routes; there is nothing to connect to."""
-        await self._app.start()
-
-    async def stop(self) -> None:
-        """Cancel what is still in progress."""
-        await self.close(0)
-        await self._app.stop()
-
-    def handle(self, grant: Grant) -> object:
-        """Refuse: plugins are reached over HTTP, and hold no handle on it."""
-        raise NotGranted("http gives plugins no handle", subject=grant.plugin)
-
-    def bind(self, endpoints: Sequence[Endpoint], absent: Sequence[StaticName]) -> None:
-        """Take the routes to serve."""
-        self._app.bind(endpoints, absent)
-
-    async def open(self) -> None:
-        """Serve from now on."""
-        self._serving = True
-
-    async def close(self, grace_s: float) -> None:
-        """Serve nothing new; let requests in progress end, or cancel them after `grace_s`."""
-        self._serving = False
-        self._app.hang_up()
-        await drain(self._tasks, self._clock, grace_s)
-
-    async def _serve(self, scope: Scope, exchange: "Exchange", body: bytes) -> None:
-        exchange.body = body
-        try:
-            await self._app(scope, exchange.receive, exchange.send)
-        except (CancelledError, TooLong):
-            return  # cancelled by `close`, it has answered; too long, nobody takes the answer
+    async def _said(self, refused: Refused) -> dict[str, object]:
+        """Return an answer that the application has no part in."""
+        exchange = Exchange(b"", self._most_bytes)
+        await refused.answer().send_to(exchange.send)
+        return exchange.result()
 
 
 def _scope(request: Request) -> Scope:
@@ -156,17 +118,16 @@ class TooLong(Exception):
 class Exchange:
     """One request on its way, and the answer as it is collected."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self.body: bytes | None = b""
-        self.too_long = False
+    def __init__(self, body: bytes, most_bytes: int) -> None:
+        self._body: bytes | None = body
         self._most_bytes = most_bytes
         self._start: Message = {"type": "http.response.start", "status": 500, "headers": []}
         self._received = bytearray()
         self._complete = Event()
 
     async def receive(self) -> Message:
-        if self.body is not None:
-            body, self.body = self.body, None
+        if self._body is not None:
+            body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
         await self._complete.wait()
         return {"type": "http.disconnect"}
@@ -176,16 +137,10 @@ class Exchange:
             self._start = message
             return
         self._received += message.get("body", b"")
-        self.too_long = len(self._received) > self._most_bytes
-        if self.too_long:
+        if len(self._received) > self._most_bytes:
             raise TooLong
         if not message.get("more_body", False):
             self._complete.set()
-
-    async def said(self, answer: Answer) -> dict[str, object]:
-        """Return an answer that the application has no part in."""
-        await answer.send_to(self.send)
-        return self.result()
 
     def result(self) -> dict[str, object]:
         """Return what has been sent; its body in base64, which is right for text as well."""
