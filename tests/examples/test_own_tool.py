@@ -21,6 +21,7 @@ def installed(tmp_path: Path) -> Path:
     """A folder for `sys.path` that has the package as `pip install` leaves it, without a network
     and without the tool that builds it: a path to its sources, and what it announces."""
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
+    assert (PACKAGE / project["readme"]).is_file()  # without it, nothing builds it
     info = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
     head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
