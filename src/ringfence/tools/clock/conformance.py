@@ -53,7 +53,8 @@ class ClockConformance:
             ran.append("first")
 
         subject.clock.call_at(base + 0.002, first)
-        await subject.elapse(0.02)
+        await subject.elapse(0.01)
+        await subject.elapse(0.01)  # a clock that is late may have run the first one only now
         assert ran == ["first", "second"]
 
     async def test_a_timer_runs_at_its_moment_and_never_before(self, subject: Subject) -> None:
