@@ -6,15 +6,13 @@ application; the kernel decides in what order things happen, this module which.
 
 import asyncio
 import gc
-import importlib
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import cast
 
 from msgspec import Struct
@@ -31,7 +29,6 @@ from ringfence.kernel.context import Budget, Context, Principal
 from ringfence.kernel.fused import fused_named, fused_view
 from ringfence.kernel.manifest import Manifest, SettingsNeed, ToolNeed
 from ringfence.kernel.owned import scope_tasks
-from ringfence.kernel.payload import did_you_mean
 from ringfence.kernel.ports import (
     Clock,
     Driver,
@@ -53,94 +50,13 @@ from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.redaction import Redactor
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
+from ringfence.toolbox import Tools
 
 BUILT_IN = ("clock", "db", "fetch", "files", "http", "log")
 GRACE_S = 5.0  # what the steps of a stop take beside their deadlines
 BUDGETS = ("default", "call", "control", "events")  # beside one for each tool that lets work in
 TIMERS = "timers"  # the field whose database keeps what the clock must not forget
 ALWAYS = ("log", "http")  # beside the clock: an application can be looked at and says what it does
-
-
-class Tools:
-    """The tools that an application can use: built in, its own, or of an installed package."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.known: dict[str, ToolSpec] = {}
-        self.request_values: dict[type, tuple[str, str]] = {}
-        for name in BUILT_IN:
-            self._add(_announced(f"ringfence.tools.{name}"))
-        packaged = {table.tool for table in config.tools.values()} - set(BUILT_IN)
-        for entry in entry_points(group="ringfence.tools"):
-            if entry.name in packaged:
-                self._add(_announced(entry.value))
-
-    def know(self, contract: type) -> None:
-        """Learn of a tool from its contract, as a plugin imports it."""
-        if getattr(contract, "__ringfence_tool__", "") not in self.known:
-            self._add(_announced(contract.__module__.rpartition(".")[0]))
-
-    def _add(self, spec: ToolSpec) -> None:
-        self.known[spec.name] = spec
-        for kind, operation in spec.request_values.items():
-            self.request_values[kind] = (spec.name, operation)
-
-    def instance_for(self, tool: str, field: str) -> str:
-        """Of several instances of a tool the field's name picks one; else the tool's own name."""
-        named = self.config.tools.get(field)
-        own = (named is not None and named.tool == tool) or self.known[tool].named
-        return field if own else tool
-
-    def missing(self, tool: str, field: str) -> StartRefused | None:
-        """Refuse a field that names an instance which is not configured, where it must be."""
-        spec, table = self.known[tool], self.config.tools.get(field)
-        if not spec.named or (table is not None and table.tool == tool):
-            return None
-        what = f"it is of the tool {table.tool}" if table is not None else "there is no such table"
-        needed = "" if field == tool else f' with `tool = "{tool}"` in it'
-        fix = f"write [tools.{field}]{needed}; or rename the field to the link that is meant"
-        said = f"a feature has the field `{field}: {spec.contract.__name__}`, and {what}"
-        return configuration.refused(self.config, field, said, fix)
-
-    def driver(self, instance: str, env: ToolEnv) -> Driver:
-        """Make the driver that the configuration chooses for an instance."""
-        made, options = self.chosen(instance)
-        return made(options, env)
-
-    def chosen(self, instance: str) -> tuple[Callable[[Struct, ToolEnv], Driver], Struct]:
-        """Return the driver's class and its options; raises StartRefused with all that is wrong."""
-        table = self.config.tool(instance)
-        spec = self.known.get(table.tool)
-        if spec is None:
-            known = sorted(self.known)
-            said = f"no tool is called {table.tool!r}; expected one of {', '.join(known)}"
-            raise configuration.refused(
-                self.config, instance, said, did_you_mean(table.tool, known).lstrip("; ")
-            )
-        name = table.driver or spec.default_driver
-        try:
-            module = importlib.import_module(f"{spec.package}.drivers.{name}")
-        except ModuleNotFoundError as error:
-            raise self._no_driver(instance, spec, name, error) from error
-        return module.Driver, configuration.tool_options(table, module.Driver.Config)
-
-    def _no_driver(
-        self, instance: str, spec: ToolSpec, name: str, error: ModuleNotFoundError
-    ) -> StartRefused:
-        if error.name != f"{spec.package}.drivers.{name}":
-            said = f"driver {name!r} needs {error.name}, which is not installed"
-            return configuration.refused(self.config, instance, said, f"install {error.name}")
-        drivers = importlib.import_module(f"{spec.package}.drivers")
-        known = sorted(m.name for m in iter_modules(drivers.__path__) if not m.name.startswith("_"))
-        said = f"tool {spec.name} has no driver {name!r}; expected one of {', '.join(known)}"
-        hint = did_you_mean(name, known).lstrip("; ")
-        return configuration.refused(self.config, instance, said, hint)
-
-
-def _announced(package: str) -> ToolSpec:
-    spec = importlib.import_module(package).SPEC
-    assert isinstance(spec, ToolSpec)
-    return spec
 
 
 class Wires:
@@ -154,7 +70,7 @@ class Wires:
         self.library: SourceLibrary = Library(config.root)
         self.strict = strict
         self.limits = _limits(config.kernel)
-        self.tools = Tools(config)
+        self.tools = Tools(config, BUILT_IN)
         self.request_values: Mapping[type, tuple[str, str]] = self.tools.request_values
         self.state = state or config.root / ".ringfence"
         self.running: kernel.Running | None = None
@@ -178,8 +94,8 @@ class Wires:
     def specs(self) -> Sequence[ToolSpec]:
         return list(self.tools.known.values())
 
-    def know(self, contract: type) -> None:
-        self.tools.know(contract)
+    def own_tools(self, prefix: str) -> list[Finding]:
+        return self.tools.own(prefix)
 
     def configure(self, manifest: Manifest) -> kernel.Configured:
         """Resolve what the configuration decides, collecting everything that is wrong with it."""
@@ -188,15 +104,18 @@ class Wires:
         fields: dict[str, set[str]] = {}
         for cls in classes:
             fields.setdefault(cls.__section__, set()).update(cls.__struct_encode_fields__)
+        serving = {d.declaration.tool for d in manifest.declared} & self.tools.known.keys()
+        wanted = {(need.tool, need.field) for need in needs if isinstance(need, ToolNeed)}
         instances = {
-            (need.tool, need.field): self.tools.instance_for(need.tool, need.field)
-            for need in needs
-            if isinstance(need, ToolNeed)
+            (tool, field): self.tools.instance_for(tool, field)
+            for tool, field in wanted | {(tool, tool) for tool in serving}
+            if tool in self.tools.known
         }
         if any(declared.declaration.tool == "clock" for declared in manifest.declared):
             instances["db", TIMERS] = self.tools.instance_for("db", TIMERS)
         read = {*self.config.settings} if manifest.quarantined else {*fields}
         wrong = configuration.unread(self.config, read, {*BUDGETS, *self.tools.known})
+        wrong += (one for plugin in manifest.plugins for one in self.tools.unmet(plugin))
         settings: dict[type, Struct] = {}
         for cls in classes:
             try:
@@ -208,7 +127,7 @@ class Wires:
         unmade = {field for (_, field), error in absent.items() if error is not None}
         for instance in sorted({*instances.values(), *self.config.tools, *ALWAYS} - unmade):
             try:
-                self.tools.chosen(instance)
+                self.tools.chosen(instance, serving=instance in serving)
             except StartRefused as error:
                 wrong += error.findings
         return kernel.Configured(settings, instances, sorted(set(wrong)))

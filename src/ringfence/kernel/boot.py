@@ -96,8 +96,9 @@ class Wiring(Protocol):
         """The tools that are known."""
         ...
 
-    def know(self, contract: type) -> None:
-        """Learn of a tool from its contract, as a plugin imports it."""
+    def own_tools(self, prefix: str) -> list[Finding]:
+        """Learn of the application's own tools, whose modules' names begin so; return what is
+        wrong with them."""
         ...
 
     def configure(self, manifest: Manifest) -> "Configured":
@@ -154,14 +155,12 @@ def declare(modules: loader.Modules, app: Wiring) -> Manifest:
     """Read what the imported classes declare; one that cannot be read is quarantined."""
     quarantined = list(modules.quarantined)
     findings = [*modules.sources.findings, *(q.finding for q in quarantined)]
+    findings += app.own_tools(modules.prefix)
     plugins: list[PluginFacts] = []
     for feature in modules.sources.features:
         module = modules.by_feature.get(feature.id)
         if module is None:
             continue
-        for value in vars(module).values():
-            if isinstance(value, type) and "__ringfence_tool__" in vars(value):
-                app.know(value)
         lines = modules.sources.by_feature[feature.id].lines
         place = Place(feature.domain, feature.name, feature.path, lines)
         facts, wrong = read_plugin(module, place, frozenset(app.request_values))
@@ -255,10 +254,8 @@ def build_plugins(equipped: Equipped, app: Wiring) -> Built:
         for facts in start_order(manifest)
     ]
     put_absent(manifest, app.gate)
-    for place in seats:
-        place.fields = _fields(place, equipped, app)
     made = loader.run_each(
-        [partial(place.facts.cls, **place.fields) for place in seats], limits.start_timeout
+        [partial(_constructed, place, equipped, app) for place in seats], limits.start_timeout
     )
     for place, result in zip(seats, made, strict=True):
         if isinstance(result, place.facts.cls):
@@ -267,6 +264,11 @@ def build_plugins(equipped: Equipped, app: Wiring) -> Built:
         else:
             _quarantine(place, "its constructor", result, limits.start_timeout, lost)
     return Built(manifest, equipped.configured, equipped.drivers, equipped.states, seats, lost)
+
+
+def _constructed(place: Seat, equipped: Equipped, app: Wiring) -> object:
+    place.fields = _fields(place, equipped, app)  # a driver may fail to give a handle
+    return place.facts.cls(**place.fields)
 
 
 def _fields(place: Seat, equipped: Equipped, app: Wiring) -> dict[str, object]:

@@ -84,6 +84,7 @@ class Modules(Struct, frozen=True):
     """The imported modules, and those that could not be."""
 
     sources: Sources
+    prefix: str  # of their names: `shop@1`
     by_feature: Mapping[str, types.ModuleType]
     quarantined: Sequence[Quarantined]
 
@@ -205,7 +206,7 @@ def import_features(
         else:
             finding = failure(feature, "its import", result, timeout_s)
             quarantined.append(sources.lost(feature, finding))
-    return Modules(sources, modules, quarantined)
+    return Modules(sources, territory.prefix, modules, quarantined)
 
 
 def failure(feature: Feature | PluginFacts, step: str, error: object, timeout_s: float) -> Finding:

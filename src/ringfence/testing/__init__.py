@@ -22,13 +22,14 @@ from ringfence.kernel.context import Principal
 from ringfence.kernel.manifest import Manifest
 from ringfence.kernel.ports import Grant, Health
 from ringfence.report import Span, Status
+from ringfence.testing.driver import endpoint, environment
 from ringfence.testing.http import HttpClient
 from ringfence.testing.unit import context
 from ringfence.tools.clock.drivers.fake import Driver as FakeClock
 from ringfence.tools.http.drivers.memory import Driver as MemoryHttp
 from ringfence.tools.log.drivers.memory import Driver as MemoryLog
 
-__all__ = ["TestApplication", "boot", "context"]
+__all__ = ["TestApplication", "boot", "context", "endpoint", "environment"]
 
 
 class TestApplication:

@@ -40,11 +40,11 @@ async def ask_socket(
     return await asyncio.to_thread(ask)
 
 
-def make_memory(config: Mapping[str, int], env: ToolEnv) -> Ingress:
+def make_memory(config: Mapping[str, object], env: ToolEnv) -> Ingress:
     return memory.Driver(convert(config, memory.Config), env)
 
 
-def make_uvicorn(config: Mapping[str, int], env: ToolEnv) -> Ingress:
+def make_uvicorn(config: Mapping[str, object], env: ToolEnv) -> Ingress:
     return uvicorn.Driver(convert({"port": 0, **config}, uvicorn.Config), env)
 
 

@@ -41,7 +41,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def env(clock: Clock) -> ToolEnv:
-    return ToolEnv("shop", "log", Path(), Path(), clock, {}, lambda: Health("ready"), redact)
+    return ToolEnv("shop", "log", Path(), Path(), clock, {}, lambda: Health("ready"), redact=redact)
 
 
 @pytest.fixture

@@ -48,7 +48,9 @@ def env() -> ToolEnv:
     clock: Clock = fake.Driver(fake.Config(), NotImplemented)
     health = Health("ready")
     owns = owned_by("shop")
-    return ToolEnv("shop", "log", Path(), Path(), clock, {}, lambda: health, redact, owns)
+    return ToolEnv(
+        "shop", "log", Path(), Path(), clock, {}, lambda: health, redact=redact, owns=owns
+    )
 
 
 @pytest.fixture

@@ -51,6 +51,27 @@ class ClockConformance:
         assert subject.clock.monotonic() - monotonic >= 0.0099
         assert subject.clock.now() > wall
 
+    async def test_monotonic_never_goes_back(self, subject: Subject) -> None:
+        """However often it is asked, and across waiting."""
+        seen = [subject.clock.monotonic() for _ in range(1000)]
+        await subject.elapse(0.001)
+        seen.append(subject.clock.monotonic())
+        assert seen == sorted(seen)
+
+    async def test_a_timer_may_set_another(self, subject: Subject) -> None:
+        """Which runs after it, not inside it, also where its moment has come already."""
+        ran: list[str] = []
+        base = subject.clock.monotonic()
+
+        def first() -> None:
+            subject.clock.call_at(base, lambda: ran.append("second"))
+            ran.append("first")
+
+        subject.clock.call_at(base + 0.002, first)
+        await subject.elapse(0.01)
+        await subject.elapse(0.01)  # a clock that is late may have run the first one only now
+        assert ran == ["first", "second"]
+
     async def test_a_timer_runs_at_its_moment_and_never_before(self, subject: Subject) -> None:
         """A callback sees a time that has reached the one it asked for."""
         seen: list[float] = []
@@ -101,6 +122,19 @@ class ClockConformance:
         await subject.elapse(0.02)
         await sleeper
         assert subject.clock.monotonic() - started >= 0.005
+
+    async def test_sleepers_wake_in_the_order_of_their_times(self, subject: Subject) -> None:
+        """Whoever went to sleep first."""
+        woken: list[str] = []
+
+        async def sleep(seconds: float, name: str) -> None:
+            await subject.clock.sleep(seconds)
+            woken.append(name)
+
+        both = asyncio.gather(sleep(0.015, "late"), sleep(0.002, "early"))
+        await subject.elapse(0.04)
+        await both
+        assert woken == ["early", "late"]
 
     async def test_sleeping_for_nothing_lets_others_run(self, subject: Subject) -> None:
         """Zero and less are a turn of the loop, and need no time to pass."""

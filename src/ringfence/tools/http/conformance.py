@@ -24,11 +24,17 @@ from ringfence.kernel.ports import (
     Clock,
     Endpoint,
     Health,
+    Inbound,
+    Principal,
     StaticName,
     Timer,
     ToolEnv,
 )
-from ringfence.tools.http.doubles import TRACE, Served, endpoint
+from ringfence.tools.http.answers.reply import Reply
+from ringfence.tools.http.binding.markers import Cookie, Header
+from ringfence.tools.http.contract import Method, Route
+from ringfence.tools.http.doubles import TRACE, Operation, Served, endpoint
+from ringfence.tools.http.live.streams import Stream
 
 
 class Ingress(Protocol):
@@ -70,7 +76,7 @@ class Client(Protocol):
 class Subject(Struct, frozen=True):
     """How a driver is made, from keys of its Config and an environment; how it is reached."""
 
-    make: Callable[[Mapping[str, int], ToolEnv], Ingress]
+    make: Callable[[Mapping[str, object], ToolEnv], Ingress]
     client: Client
 
 
@@ -152,6 +158,26 @@ ENDPOINTS = (
     endpoint("GET", "/invalid", _invalid),
 )
 JSON = {"content-type": "application/json"}
+NO_HEADERS: Mapping[str, str] = {}
+OUTSIDE = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7"  # a trace and a span of somebody else
+
+
+class Watched(Served):
+    """An endpoint that keeps what came in with each request."""
+
+    def __init__(self, method: Method, path: str, function: Operation) -> None:
+        super().__init__(Route(method, path), function)
+        self.inbound: list[Inbound | None] = []
+
+    async def open(
+        self,
+        args: tuple[object, ...],
+        principal: Principal | None = None,
+        tenant: str | None = None,
+        inbound: Inbound | None = None,
+    ) -> object:
+        self.inbound.append(inbound)
+        return await super().open(args, principal, tenant, inbound)
 
 
 class Site:
@@ -161,9 +187,11 @@ class Site:
         self.driver = driver
         self._client = subject.client
 
-    async def get(self, target: str, method: str = "GET") -> Answered:
+    async def get(
+        self, target: str, method: str = "GET", headers: Mapping[str, str] = NO_HEADERS
+    ) -> Answered:
         """Send a request without a body."""
-        return await self._client(self.driver, method, target, {}, b"")
+        return await self._client(self.driver, method, target, headers, b"")
 
     async def post(
         self, content: bytes, target: str = "/orders", headers: Mapping[str, str] = JSON
@@ -178,7 +206,7 @@ async def serving(
     endpoints: Sequence[Endpoint] = ENDPOINTS,
     absent: Sequence[StaticName] = (),
     env: ToolEnv | None = None,
-    **config: int,
+    **config: object,
 ) -> AsyncIterator[Site]:
     """Serve `endpoints` while the block runs."""
     driver = subject.make(config, env or environment())
@@ -236,6 +264,72 @@ class HttpConformance:
             answered = await site.get("/nowhere")
         assert (answered.status, answered.problem()["code"]) == (404, "no_such_route")
         assert "/openapi.json" in str(answered.problem()["detail"])
+
+    async def test_a_query_comes_as_it_was_sent(self, subject: Subject) -> None:
+        """Names that are there several times, escapes, and plus signs, in their order."""
+
+        async def echo(word: list[str]) -> list[str]:
+            return word
+
+        async with serving(subject, [endpoint("GET", "/echo", echo)]) as site:
+            answered = await site.get("/echo?word=b&word=a+c&word=%C3%A9%26&word=")
+        assert json.decode(answered.body) == ["b", "a c", "é&", ""]
+
+    async def test_headers_and_cookies_come_as_they_were_sent(self, subject: Subject) -> None:
+        """Whatever the case of their names."""
+
+        async def echo(x_word: Header[str], sid: Cookie[str]) -> list[str]:
+            return [x_word, sid]
+
+        sent = {"X-Word": "a, b", "Cookie": "other=1; sid=two"}
+        async with serving(subject, [endpoint("GET", "/echo", echo)]) as site:
+            answered = await site.get("/echo", headers=sent)
+        assert json.decode(answered.body) == ["a, b", "two"]
+
+    async def test_bytes_come_and_go_unchanged(self, subject: Subject) -> None:
+        """A body that is no text, and one of a megabyte; neither is taken for JSON."""
+
+        async def turn(body: bytes) -> Reply[bytes]:
+            return Reply(body[::-1], headers={"content-type": "application/octet-stream"})
+
+        every, long = bytes(range(256)), bytes(range(256)) * 4096
+        async with serving(subject, [endpoint("POST", "/turn", turn)]) as site:
+            for content in (every, long):
+                answered = await site.post(content, "/turn", {"content-type": "image/png"})
+                assert answered.body == content[::-1]
+        assert answered.headers["content-type"] == "application/octet-stream"
+
+    async def test_an_answer_in_parts_comes_whole(self, subject: Subject) -> None:
+        """Each part waits for the one before it to be on its way."""
+
+        async def parts() -> AsyncIterator[bytes]:
+            for number in range(100):
+                yield b"%d\n" % number
+
+        async def answer() -> Stream:
+            return Stream(parts(), media_type="text/plain")
+
+        async with serving(subject, [endpoint("GET", "/parts", answer)]) as site:
+            answered = await site.get("/parts")
+        assert answered.body.split() == [b"%d" % number for number in range(100)]
+
+    async def test_a_host_that_is_not_served_is_421(self, subject: Subject) -> None:
+        """`allowed_hosts` counts, whatever the transport; a port in it does not matter."""
+        async with serving(subject, allowed_hosts=("shop.example.com",)) as site:
+            served = await site.get("/orders/1", headers={"host": "shop.example.com:8000"})
+            other = await site.get("/orders/1", headers={"host": "evil.example.com"})
+        assert (served.status, other.status) == (200, 421)
+
+    async def test_a_strangers_trace_is_linked_and_no_more(self, subject: Subject) -> None:
+        """What `traceparent` says is kept beside our own trace; nobody outside names that."""
+        watched = Watched("GET", "/orders/{order_id}", _order)
+        async with serving(subject, [watched]) as site:
+            await site.get("/orders/1", headers={"traceparent": f"00-{OUTSIDE}-01"})
+            await site.get("/orders/1", headers={"traceparent": "nonsense"})
+            await site.get("/orders/1")
+        told, *untold = watched.inbound
+        assert told == Inbound(link=OUTSIDE, trace=None)
+        assert {each.link if each else "" for each in untold} == {""}
 
     async def test_a_method_that_nothing_serves_is_405(self, subject: Subject) -> None:
         """The header Allow says which are served."""

@@ -12,6 +12,7 @@ from typing import TypeVar, get_type_hints
 from ringfence.errors import AppError, RingfenceError
 from ringfence.kernel.ports import (
     REQUIRED,
+    Declaration,
     Declared,
     Inbound,
     Live,
@@ -58,7 +59,7 @@ class Served:
     """An endpoint around a coroutine function. What it raises passes as the kernel lets it pass:
     a RingfenceError with a trace id."""
 
-    def __init__(self, route: Route, function: Operation) -> None:
+    def __init__(self, declaration: Declaration, function: Operation) -> None:
         hints = get_type_hints(function, include_extras=True)
         parameters = tuple(
             Parameter(name, hints[name], REQUIRED if p.default is p.empty else p.default)
@@ -66,7 +67,7 @@ class Served:
         )
         self._function = function
         self._declared = Declared(
-            declaration=route,
+            declaration=declaration,
             plugin=f"{function.__name__}.Plugin",
             domain="orders",
             method=function.__name__,

@@ -1,0 +1,1 @@
+"""Where figures go: nowhere, or into a file that a collector reads."""
