@@ -10,7 +10,7 @@ import importlib
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
@@ -41,6 +41,8 @@ from ringfence.library import Library
 from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
+from ringfence.tools.db.maintenance import Maintained, Maintenance
+from ringfence.tools.db.migrations import RULES as MIGRATION_RULES
 
 BUILT_IN = ("clock", "db", "http", "log")
 GRACE_S = 5.0  # what the steps of a stop take beside their deadlines
@@ -168,6 +170,8 @@ class Wires:
         }
         read = {*self.config.settings} if manifest.quarantined else {*fields}
         wrong = configuration.unread(self.config, read, {*BUDGETS, *self.tools.known})
+        # What a migration prevents ends with the exit code of what the configuration prevents.
+        wrong += [f for f in manifest.ambiguous if f.rule in MIGRATION_RULES]
         settings: dict[type, Struct] = {}
         for cls in classes:
             try:
@@ -186,6 +190,17 @@ class Wires:
         names = ["log", *(n for n in wanted if n not in ("clock", *ALWAYS)), "http"]
         made = {name: self.tools.driver(name, self._env(name, self.clock)) for name in names}
         return {"clock": self.clock_driver, **made}
+
+    def databases(self) -> dict[str, Maintenance]:
+        """Return what can be maintained, by instance.
+
+        Raises:
+            StartRefused: One of them is configured wrongly.
+        """
+        configured = [name for name, table in self.config.tools.items() if table.tool == "db"]
+        names = sorted({"db", *configured})
+        made = {name: self.tools.driver(name, self._env(name, self.clock)) for name in names}
+        return {n: d.maintenance() for n, d in made.items() if isinstance(d, Maintained)}
 
     def budget(self, ingress: str) -> Budget:
         return self.config.budget(ingress)
@@ -443,7 +458,20 @@ def check(root: Path) -> list[Finding]:
         limit = wires.limits.import_timeout
         modules = loader.import_features(wires.name, sources, wires.library, limit, undo)
         manifest = kernel.declare(modules, wires)
-        return sorted({*kernel.findings(manifest, wires), *wires.configure(manifest).findings})
+        found = {*kernel.findings(manifest, wires), *wires.configure(manifest).findings}
+        with suppress(StartRefused):  # what is configured wrongly is among them
+            for database in wires.databases().values():
+                found.update(database.findings())
+        return sorted(found)
+
+
+def maintenance(root: Path) -> dict[str, Maintenance]:
+    """Return the databases of an application for its operator; nothing of it is started.
+
+    Raises:
+        StartRefused: There is no application at `root`, or its configuration is wrong.
+    """
+    return Wires(load(root, {})).databases()
 
 
 def load(root: Path, overrides: Mapping[str, object]) -> Config:

@@ -26,9 +26,9 @@ from ringfence.tools.db.contract import (
     NotNullViolation,
     QueryError,
     SerializationFailure,
-    StorageFailure,
     UniqueViolation,
 )
+from ringfence.tools.db.drivers._sqlite_trouble import storage_failure
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.sql import CACHED_STATEMENTS, Kind, Pace, Statement
 
@@ -41,7 +41,13 @@ _NATIVE = frozenset({int, str, bytes, bool, type(None)})
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
-def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> sqlite3.Connection:
+class Line(sqlite3.Connection):
+    """A connection that knows its file, for the errors that name it."""
+
+    path: Path | None = None
+
+
+def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> Line:
     """Open a connection with everything set but the journal, which belongs to the file.
 
     Args:
@@ -55,7 +61,9 @@ def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> sql
         isolation_level=None,
         check_same_thread=False,
         cached_statements=CACHED_STATEMENTS,
+        factory=Line,
     )
+    line.path = path
     try:
         line.execute("PRAGMA foreign_keys = ON")
         line.execute("PRAGMA trusted_schema = OFF")
@@ -95,7 +103,7 @@ def run(line: sqlite3.Connection, statement: Statement, values: tuple[object, ..
             "text with half a surrogate pair; expected valid Unicode.", subject=statement.shown
         ) from None
     except sqlite3.Error as error:
-        raise translated(error, statement.shown) from None
+        raise translated(error, statement.shown, line) from None
     columns = cursor.description
     names = tuple(column[0] for column in columns) if columns else ()
     if statement.kind is Kind.READ:
@@ -224,8 +232,10 @@ _STORAGE = (
 )
 
 
-def translated(error: sqlite3.Error, subject: str) -> ToolError:
-    """Return the contract's error for one of SQLite's."""
+def translated(
+    error: sqlite3.Error, subject: str, line: sqlite3.Connection | None = None
+) -> ToolError:
+    """Return the contract's error for one of SQLite's; `line` is whose it is, to name its file."""
     name = getattr(error, "sqlite_errorname", "")
     text = str(error)
     if name.startswith("SQLITE_CONSTRAINT"):
@@ -243,5 +253,5 @@ def translated(error: sqlite3.Error, subject: str) -> ToolError:
     if name == "SQLITE_INTERRUPT":
         return stopped()
     if name.startswith(_STORAGE):
-        return StorageFailure(f"the storage failed ({name}: {text}).", subject=subject)
+        return storage_failure(error, subject, line.path if isinstance(line, Line) else None)
     return QueryError(f"{text}.", subject=subject)

@@ -90,7 +90,7 @@ class Writer:
             try:
                 self.line.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
-                refused = translated(error, "db.transaction")
+                refused = translated(error, "db.transaction", self.line)
                 if not isinstance(refused, Busy):
                     raise refused from None
                 await self._begin_later()
@@ -115,7 +115,7 @@ class Writer:
                     self.line.execute("BEGIN IMMEDIATE")
                     return
                 except sqlite3.Error as error:
-                    refused = translated(error, "db.transaction")
+                    refused = translated(error, "db.transaction", self.line)
                     if self.turn.closed:
                         raise stopped() from None
                     if not isinstance(refused, Busy) or not left or unwanted.is_set():
@@ -200,7 +200,7 @@ class WriterSession:
             self._line.commit()
         except sqlite3.Error as error:
             self._undo()
-            raise translated(error, "db.transaction") from None
+            raise translated(error, "db.transaction", self._line) from None
 
     def _undo(self) -> None:
         if self.alive:
@@ -212,4 +212,4 @@ class WriterSession:
         try:
             self._line.execute(sql)
         except sqlite3.Error as error:
-            raise translated(error, "db.transaction") from None
+            raise translated(error, "db.transaction", self._line) from None
