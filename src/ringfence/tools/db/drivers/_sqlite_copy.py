@@ -124,7 +124,7 @@ def back_up(path: Path, target: Path, wait_s: float, work: Work) -> int:
         with work.part("copy"):
             copy(path, part, wait_s, work)
         with work.part("check"):
-            settle(part, work)
+            settle(part, path, work)
         sync(part)
         size = part.stat().st_size
         _name(part, target)
@@ -136,7 +136,6 @@ def fresh(target: Path) -> Iterator[Path]:
     """Make an empty file beside `target` that nobody else may read; remove it at the end."""
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        target.parent.mkdir(mode=0o700, exist_ok=True)
         _sweep(target.parent)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
@@ -197,11 +196,11 @@ def _busy(path: Path, wait_s: float) -> Busy:
     )
 
 
-def settle(part: Path, work: Work) -> None:
-    """Make a copy one file without a log beside it, and check all of it.
+def settle(part: Path, source: Path, work: Work) -> None:
+    """Make the copy of `source` one file without a log beside it, and check all of it.
 
     Raises:
-        StartRefused: It is damaged, so what it was copied from is as well.
+        Damaged: It is damaged, so what it was copied from is as well.
     """
     try:
         with work.on(open_plain(part, 0, "rw")) as line:
@@ -210,7 +209,7 @@ def settle(part: Path, work: Work) -> None:
     except sqlite3.Error as error:
         raise _told(error, part, part) from None
     if verdict != "ok":
-        raise Damaged(f"db: the copy is damaged: {' '.join(verdict.split())}.")
+        raise Damaged(f"db: {source} is damaged: {' '.join(verdict.split())}.")
 
 
 def sync(path: Path) -> None:

@@ -129,10 +129,10 @@ def prepare(
         Busy: Another process holds its lock.
     """
     watch = watch or Watch()
+    _check_writable(path)
     inspect(path, wait_s=busy_timeout_s)
     if not path.exists() and not apply and migrations:
         raise _pending(migrations, instance)  # and no empty file is left behind
-    _check_writable(path)
     try:
         line = open_line(path)
     except sqlite3.Error as error:

@@ -16,8 +16,10 @@ _LOCKS = Path("/proc/locks")
 _WRITER = 120
 
 
-def writer(path: Path) -> str:
+def writer(path: Path | None) -> str:
     """Return who holds the lock for writing: `process 12 (sqlite3)`, or 'another process'."""
+    if path is None:
+        return "another process"
     shared = path.with_name(f"{path.name}-shm")
     exclusive = [pid for pid, kind, _ in _locks(path) if kind == "WRITE"]
     writing = [pid for pid, kind, at in _locks(shared) if kind == "WRITE" and at == _WRITER]

@@ -33,7 +33,7 @@ from ringfence.tools.db.drivers._sqlite_file import Damaged, refused
 from ringfence.tools.db.drivers._sqlite_line import translated
 from ringfence.tools.db.drivers._sqlite_lock import users
 from ringfence.tools.db.drivers._sqlite_migrations import Key, Outlook, migrate, outlook
-from ringfence.tools.db.drivers._sqlite_trouble import backup_name
+from ringfence.tools.db.drivers._sqlite_trouble import backup_name, make_folder
 from ringfence.tools.db.drivers._sqlite_wal import damage, log_of
 from ringfence.tools.db.migrations import Migration
 
@@ -63,7 +63,7 @@ def restore(
         with work.part("copy"):
             copy(source, part, wait_s, work)
         with work.part("check"):
-            settle(part, work)
+            settle(part, source, work)
         live = _sound(path)
         before = _adapt(part, source, path if live else None, migrations, clock, work)
         sync(part)
@@ -71,6 +71,7 @@ def restore(
             _put(part, path)
             return None, before
         kept = _unused(backup_name(path, now, "-before-restore"))
+        make_folder(kept)
         if not live:
             _replace(path, part, kept)
             return kept, before
@@ -129,7 +130,7 @@ def _adapt(
                 f"db: {source} is no database of Ringfence: it has no record of migrations. "
                 "Nothing was changed."
             )
-        before = outlook(line, migrations)
+        before = outlook(line, migrations, str(source))
         _check_origin(before, source, _records(live) if live is not None else {})
         migrate(line, migrations, clock, work)
         if live is not None:
@@ -201,7 +202,6 @@ def _replace(path: Path, part: Path, kept: Path) -> None:
 
 def _keep(path: Path, kept: Path) -> None:
     """Copy a database and its log byte by byte, for whoever wants to salvage something."""
-    kept.parent.mkdir(mode=0o700, exist_ok=True)
     for each, copied in ((path, kept), (log_of(path), log_of(kept))):
         if each.exists():
             shutil.copy2(each, copied)

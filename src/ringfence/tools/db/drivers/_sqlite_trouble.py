@@ -11,6 +11,7 @@ import sqlite3
 from datetime import datetime
 from pathlib import Path
 
+from ringfence.errors import StartRefused
 from ringfence.tools.db.contract import StorageFailure
 
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
@@ -22,6 +23,21 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 def backup_name(path: Path, at: datetime, note: str = "") -> Path:
     """Return where a backup of a database goes unless somebody says otherwise."""
     return path.parent / "backups" / f"{path.stem}-{at:%Y%m%dT%H%M%SZ}{note}.db"
+
+
+def make_folder(backup: Path) -> None:
+    """Make the folder that `backup_name` names, if need be; nobody else may look into it.
+
+    Raises:
+        StartRefused: It cannot be made.
+    """
+    try:
+        backup.parent.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StartRefused(
+            f"db: the folder {backup.parent} cannot be made: {error.strerror or error}. "
+            "Make it, or see that the folder above it can be written."
+        ) from None
 
 
 def newest_backup(path: Path) -> Path | None:

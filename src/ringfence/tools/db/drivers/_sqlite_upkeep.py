@@ -16,7 +16,7 @@ from ringfence.tools.db.drivers._sqlite_copy import Work, back_up, open_plain
 from ringfence.tools.db.drivers._sqlite_file import inspect, locate, prepare, refused
 from ringfence.tools.db.drivers._sqlite_migrations import Outlook, outlook
 from ringfence.tools.db.drivers._sqlite_restore import restore
-from ringfence.tools.db.drivers._sqlite_trouble import backup_name
+from ringfence.tools.db.drivers._sqlite_trouble import backup_name, make_folder
 from ringfence.tools.db.drivers._worker import Worker
 from ringfence.tools.db.maintenance import Backup, Plan, Progress, Restored, Step
 from ringfence.tools.db.migrations import Migration, discover
@@ -75,12 +75,16 @@ class Upkeep:
 
     async def backup(self, to: Path | None, progress: Progress) -> Backup:
         path = locate(self._configured, self._env, make=False)
-        target = to or backup_name(path, self._env.clock.now())
-        if target.is_dir():
-            target /= backup_name(path, self._env.clock.now()).name
+        usual = backup_name(path, self._env.clock.now())
         work = Work(progress)
-        size = await self._do(lambda: back_up(path, target, self._wait_s, work), work.stop)
-        return Backup(str(target), size, str(path))
+
+        def write() -> Backup:
+            if to is None and path.exists():
+                make_folder(usual)
+            target = usual if to is None else to / usual.name if to.is_dir() else to
+            return Backup(str(target), back_up(path, target, self._wait_s, work), str(path))
+
+        return await self._do(write, work.stop)
 
     async def restore(self, source: Path, progress: Progress) -> Restored:
         migrations = self._migrations()

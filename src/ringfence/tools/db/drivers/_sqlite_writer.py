@@ -14,12 +14,14 @@ from ringfence.errors import ToolError
 from ringfence.tools.db.contract import Busy, StorageFailure
 from ringfence.tools.db.drivers._sqlite_line import (
     Inline,
+    Line,
     native,
     patience,
     run_on_thread,
     stopped,
     translated,
 )
+from ringfence.tools.db.drivers._sqlite_lock import writer
 from ringfence.tools.db.drivers._worker import Worker
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.service import COMMITTED, NOT_COMMITTED, Params
@@ -123,9 +125,9 @@ class Writer:
 
     def _told(self, refused: ToolError) -> ToolError:
         if isinstance(refused, Busy):
+            who = writer(self.line.path if isinstance(self.line, Line) else None)
             refused.message = (
-                "another process holds the database's lock; "
-                f"expected it within {self._busy_timeout_s:g} s."
+                f"{who} holds the database's lock; expected it within {self._busy_timeout_s:g} s."
             )
         return refused
 
