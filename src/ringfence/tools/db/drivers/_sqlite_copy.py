@@ -167,7 +167,7 @@ def copy(source: Path, part: Path, wait_s: float, work: Work) -> None:
             line.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             pour(line, to, size, wait_s, work)
     except sqlite3.Error as error:
-        raise _told(error, source, part) from None
+        raise told(error, source, part) from None
 
 
 def pour(source: Line, target: Line, page_size: int, wait_s: float, work: Work) -> None:
@@ -207,7 +207,7 @@ def settle(part: Path, source: Path, work: Work) -> None:
             line.execute("PRAGMA journal_mode = DELETE")
             verdict = str(line.execute("PRAGMA quick_check(1)").fetchone()[0])
     except sqlite3.Error as error:
-        raise _told(error, part, part) from None
+        raise told(error, part, part) from None
     if verdict != "ok":
         raise Damaged(f"db: {source} is damaged: {' '.join(verdict.split())}.")
 
@@ -249,11 +249,11 @@ def _exists(target: Path) -> StartRefused:
     return StartRefused(f"db: {target} exists; nothing was written. Name another file.")
 
 
-def _told(error: sqlite3.Error, source: Path, part: Path) -> Exception:
+def told(error: sqlite3.Error, source: Path, part: Path) -> Exception:
     """Return the error of a copy: the disk's or the lock's as that, any other as a refusal."""
-    told = translated(error, f"db: {source}")
-    if not isinstance(told, StorageFailure):
-        return refused(source, error) if isinstance(told, Busy) else told
+    failure = translated(error, f"db: {source}")
+    if not isinstance(failure, StorageFailure):
+        return refused(source, error) if isinstance(failure, Busy) else failure
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
         return storage_failure(error, "db", part)

@@ -17,7 +17,7 @@ from ringfence.tools.db.contract import Busy, StorageFailure
 from ringfence.tools.db.drivers._sqlite_line import Line, open_line, translated
 from ringfence.tools.db.drivers._sqlite_lock import writer
 from ringfence.tools.db.drivers._sqlite_migrations import Outlook, Watch, migrate, outlook
-from ringfence.tools.db.drivers._sqlite_trouble import newest_backup, remedy
+from ringfence.tools.db.drivers._sqlite_trouble import newest_backup, remedy, storage_failure
 from ringfence.tools.db.drivers._sqlite_wal import damage, log_of
 from ringfence.tools.db.migrations import PENDING, Migration
 
@@ -150,9 +150,6 @@ def prepare(
     except sqlite3.Error as error:
         line.close()
         raise refused(path, error) from None
-    except StorageFailure as error:
-        line.close()
-        raise StartRefused(f"{instance}: {error.message} {error.hint}".strip()) from None
     except BaseException:
         line.close()
         raise
@@ -192,13 +189,10 @@ def refused(path: Path, error: sqlite3.Error) -> StartRefused | Busy:
         told.message = f"{writer(path)} holds the database's lock."
         told.hint = "End it, or close the database there, and try again."
         return told
+    failure = storage_failure(error, "db", path)
     name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return Damaged(f"db: {path} is damaged or no SQLite database: {error}. {remedy(path)}")
-    return StartRefused(
-        f"db: {path} cannot be used: {error}. Check that the file and its folder are writable, and "
-        "that the disk is not full."
-    )
+    kind = Damaged if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")) else StartRefused
+    return kind(str(failure))
 
 
 class Presence:

@@ -88,7 +88,7 @@ def migrate(
     Raises:
         StartRefused: An applied file was changed, or a statement fails; the migrations before it
             stay applied, nothing of it does.
-        Busy: Another process holds the lock.
+        sqlite3.Error: Another process holds the lock, or the storage fails.
     """
     watch = watch or Watch()
     try:
@@ -100,8 +100,6 @@ def migrate(
             started = perf_counter()
             _apply(line, migration, clock)
             watch.ended(migration, perf_counter() - started)
-    except sqlite3.Error as error:
-        raise translated(error, f"{instance}: migrations") from None
     finally:
         with suppress(sqlite3.Error):  # a broken connection is about to be closed anyway
             if line.in_transaction:

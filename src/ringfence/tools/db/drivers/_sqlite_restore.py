@@ -28,6 +28,7 @@ from ringfence.tools.db.drivers._sqlite_copy import (
     settle,
     sync,
     sync_folder,
+    told,
 )
 from ringfence.tools.db.drivers._sqlite_file import Damaged, refused
 from ringfence.tools.db.drivers._sqlite_line import translated
@@ -132,9 +133,12 @@ def _adapt(
             )
         before = outlook(line, migrations, str(source))
         _check_origin(before, source, _records(live) if live is not None else {})
-        migrate(line, migrations, clock, work)
-        if live is not None:
-            _match_pages(line, live)
+        try:
+            migrate(line, migrations, clock, work)
+            if live is not None:
+                _match_pages(line, live)
+        except sqlite3.Error as error:
+            raise told(error, source, part) from None
     return before
 
 

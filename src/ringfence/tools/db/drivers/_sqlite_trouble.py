@@ -14,7 +14,9 @@ from pathlib import Path
 from ringfence.errors import StartRefused
 from ringfence.tools.db.contract import StorageFailure
 
-_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+# A limit on the size of files, and a full disk under the memory that connections share, are told
+# as failures of input and output.
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _REACH = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 _UNITS = ("B", "kB", "MB", "GB", "TB")
