@@ -7,7 +7,13 @@ import pytest
 
 # Signals, users, file modes and the control socket are what these are about.
 collect_ignore = (
-    ["faults", "test_control.py", "cli/test_run.py", "tools/db/test_sqlite.py"]
+    [
+        "faults",
+        "test_control.py",
+        "cli/test_run.py",
+        "tools/db/test_sqlite.py",
+        "tools/db/test_maintenance.py",
+    ]
     if os.name == "nt"
     else []
 )

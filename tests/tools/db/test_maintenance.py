@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import stat
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -335,3 +336,30 @@ async def test_what_is_no_sound_backup_is_refused(root: Path, what: str) -> None
         await upkeep(root).restore(backup, Quiet())
     assert (root / FILE).read_bytes() == before
     assert files(root / "data") == {FILE.name}
+
+
+async def test_a_backup_ends_though_others_write_without_a_pause(root: Path) -> None:
+    """It is of the moment at which it began: no commit makes it begin anew."""
+    large = "INSERT INTO note (body) VALUES (hex(zeroblob(8000000)));"
+    migration(root, "a", "20260104000000_large.sql", large)
+    await upkeep(root).migrate(Quiet())
+    enough = threading.Event()
+
+    def write() -> None:
+        with closing(sqlite3.connect(root / FILE, isolation_level=None)) as line:
+            line.execute("PRAGMA synchronous = OFF")
+            while not enough.is_set():
+                line.execute("INSERT INTO note (body) VALUES ('new')")
+
+    writing = asyncio.create_task(asyncio.to_thread(write))
+    progress = Quiet()
+    try:
+        async with asyncio.timeout(15):
+            done = await upkeep(root).backup(None, progress)
+    finally:
+        enough.set()
+        await writing
+    copied = [int(said.split()[0]) for said in progress.said if " of " in said]
+    assert len(copied) > 3
+    assert copied == sorted(set(copied))
+    assert bodies(Path(done.file))
