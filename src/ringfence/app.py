@@ -43,6 +43,7 @@ from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatu
 from ringfence.settings import Settings
 from ringfence.tools.db.maintenance import Maintained, Maintenance
 from ringfence.tools.db.migrations import RULES as MIGRATION_RULES
+from ringfence.tools.db.migrations import unclaimed
 
 BUILT_IN = ("clock", "db", "http", "log")
 GRACE_S = 5.0  # what the steps of a stop take beside their deadlines
@@ -172,6 +173,8 @@ class Wires:
         wrong = configuration.unread(self.config, read, {*BUDGETS, *self.tools.known})
         # What a migration prevents ends with the exit code of what the configuration prevents.
         wrong += [f for f in manifest.ambiguous if f.rule in MIGRATION_RULES]
+        domains = self._env("db", self.clock).domains
+        wrong += unclaimed(domains, self.root, {"db", *self.config.tools})
         settings: dict[type, Struct] = {}
         for cls in classes:
             try:

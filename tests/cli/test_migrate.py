@@ -100,6 +100,16 @@ def test_a_migration_that_is_refused_is_exit_code_2(
     assert not (tmp_path / "data").exists()
 
 
+def test_migrations_of_no_database_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that is named for none would never be looked into."""
+    root = str(write(tmp_path, {**TWO, "ringfence.toml": '[tools.archives]\ntool = "db"\n'}))
+    assert invoke(["run", root, "--port", "0"]) == 2
+    assert "RF209 no database is called archive" in capsys.readouterr().err
+    assert "did you mean 'archives'" in shown(capsys, "check", root, code=1)
+
+
 def test_where_the_command_migrates_run_refuses_and_names_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

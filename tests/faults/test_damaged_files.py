@@ -14,7 +14,7 @@ from ringfence.cli import invoke
 from ringfence.tools.db import StorageFailure
 from tests.kernel.apps import running, write
 
-from .bystander import BYSTANDER, asked_throughout, failed
+from .bystander import BYSTANDER, asked_throughout, failed, logged
 from .notes import BESIDE, FILE, NOTES
 
 ROWS = 50
@@ -167,3 +167,4 @@ async def test_damage_while_it_runs_names_the_file_and_harms_nobody_else(tmp_pat
         assert f"{file} is damaged" in str(caught.value)
         assert "ringfence db restore" in str(caught.value)
         assert len(failed(app, "notes.keep", "StorageFailure")) == 1
+        assert len(logged(app, "error", "storage_failed", f"{file} is damaged")) == 1

@@ -15,7 +15,7 @@ from ringfence.cli import invoke
 from ringfence.tools.db import StorageFailure
 from tests.kernel.apps import running, write
 
-from .bystander import BYSTANDER, asked_throughout, failed
+from .bystander import BYSTANDER, asked_throughout, failed, logged
 from .notes import BESIDE, FILE, NOTES
 from .process import DEADLINE_S, process
 
@@ -53,6 +53,7 @@ async def test_a_write_without_space_is_refused_and_the_next_with_space_is_kept(
         await app.call("notes.add", body=BODY)
         assert await app.call("notes.count") == 2
         assert len(failed(app, "notes.keep", "StorageFailure")) == 3
+        assert len(logged(app, "error", "storage_failed", str(tmp_path / FILE))) == 1
 
 
 def test_a_migration_a_backup_and_a_restore_without_space_change_nothing(

@@ -13,7 +13,7 @@ from ringfence.cli import invoke
 from ringfence.tools.db import StorageFailure
 from tests.kernel.apps import running, write
 
-from .bystander import BYSTANDER, asked_throughout, failed
+from .bystander import BYSTANDER, asked_throughout, failed, logged
 from .notes import BESIDE, FILE, NOTES
 from .process import process
 
@@ -39,6 +39,7 @@ async def test_nothing_is_written_where_nobody_finds_it(
         assert f"{file} was {how}" in str(caught.value)
         assert ("Restart" if how == "replaced" else "Move it back") in str(caught.value)
         assert len(failed(app, "notes.keep", "StorageFailure")) == 3
+        assert len(logged(app, "error", "storage_failed", f"{file} was {how}")) == 1
         aside.rename(file)
         await app.call("notes.add", body="after")
         assert await app.call("notes.count") == 2

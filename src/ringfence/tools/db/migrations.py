@@ -9,7 +9,7 @@ folder. Called by the kernel's verification and by drivers.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +28,10 @@ FAILED = "RF204"
 CHANGED = "RF205"
 NO_VARIANT = "RF207"
 PENDING = "RF208"
-RULES = frozenset({BAD_FILE, SHARED_TABLE, FORBIDDEN, FAILED, CHANGED, ORDER, NO_VARIANT, PENDING})
+UNCLAIMED = "RF209"
+RULES = frozenset(
+    {BAD_FILE, SHARED_TABLE, FORBIDDEN, FAILED, CHANGED, ORDER, NO_VARIANT, PENDING, UNCLAIMED}
+)
 DIALECTS = ("sqlite", "postgres")
 
 _NAME = re.compile(
@@ -127,6 +130,26 @@ def check(facts: Facts) -> list[Finding]:
     for instance in sorted(instances):
         found.update(discover(facts.domains, facts.root, instance)[1])
     return sorted(finding for finding in found if finding.rule != NO_VARIANT)
+
+
+def unclaimed(
+    domains: Mapping[str, Path], root: Path, instances: Collection[str]
+) -> Iterator[Finding]:
+    """Yield each folder of migrations whose database is not configured: nobody would apply them.
+
+    Args:
+        domains: The folder of each domain.
+        root: The application's folder; findings name files from there.
+        instances: The databases that there are.
+    """
+    for place in (folder / "migrations" for folder in domains.values()):
+        for path in sorted(place.iterdir()) if place.is_dir() else ():
+            wanted = _INSTANCE.fullmatch(path.name) and path.name not in instances
+            if wanted and path.is_dir() and any(path.glob("*.sql")):
+                alike = did_you_mean(path.name, list(instances))
+                what = f"no database is called {path.name}, so nobody applies what is in it{alike}."
+                fix = f"Name the folder for a database, or add [tools.{path.name}] with tool = db."
+                yield Finding(_shown(path, root), 0, UNCLAIMED, what, fix)
 
 
 def split(text: str) -> Iterator[Command]:

@@ -7,7 +7,7 @@ event loop from then on, until it proves to cost more than SHORT_S. Called by
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -26,6 +26,7 @@ from ringfence.tools.db.contract import (
     NotNullViolation,
     QueryError,
     SerializationFailure,
+    StorageFailure,
     UniqueViolation,
 )
 from ringfence.tools.db.drivers._sqlite_trouble import storage_failure
@@ -45,6 +46,7 @@ class Line(sqlite3.Connection):
     """A connection that knows its file, for the errors that name it."""
 
     path: Path | None = None
+    alarm: Callable[[StorageFailure], None] | None = None
 
 
 def open_line(path: Path, *, query_only: bool = False, wait_s: float = 0) -> Line:
@@ -253,5 +255,10 @@ def translated(
     if name == "SQLITE_INTERRUPT":
         return stopped()
     if name.startswith(_STORAGE):
-        return storage_failure(error, subject, line.path if isinstance(line, Line) else None)
+        if not isinstance(line, Line):
+            return storage_failure(error, subject, None)
+        failure = storage_failure(error, subject, line.path)
+        if line.alarm is not None:
+            line.alarm(failure)
+        return failure
     return QueryError(f"{text}.", subject=subject)

@@ -4,6 +4,7 @@ Owns the text of a StorageFailure, and where backups are, since most of these te
 one. Called by `_sqlite_line.py` and `_sqlite_file.py`.
 """
 
+import logging
 import re
 import shlex
 import shutil
@@ -12,11 +13,15 @@ from datetime import datetime
 from pathlib import Path
 
 from ringfence.errors import StartRefused
+from ringfence.kernel.ports import Clock
 from ringfence.tools.db.contract import StorageFailure
+
+_log = logging.getLogger("ringfence.db")
 
 # A limit on the size of files, and a full disk under the memory that connections share, are told
 # as failures of input and output.
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
+EVERY_S = 60.0
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _REACH = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -87,6 +92,25 @@ def storage_failure(error: sqlite3.Error, subject: str, path: Path | None) -> St
         message = f"{path} cannot be written or opened ({name}: {error})."
         hint = "See that the file, its folder and the files beside it are there and writable."
     return StorageFailure(message, subject=subject, hint=hint, retry_after_s=5.0)
+
+
+class Alarm:
+    """Tells the log of failures of the storage: the first at once, then how many there were, at
+    most once in EVERY_S. Called from any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._told_at = float("-inf")
+        self._more = 0
+
+    def __call__(self, failure: StorageFailure) -> None:
+        now = self._clock.monotonic()
+        if now - self._told_at < EVERY_S:
+            self._more += 1
+            return
+        more = f" ({self._more} more since the last time)" if self._more else ""
+        self._told_at, self._more = now, 0
+        _log.error("storage_failed: %s %s%s", failure.message, failure.hint, more)
 
 
 def shown_bytes(count: int) -> str:

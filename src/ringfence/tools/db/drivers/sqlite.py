@@ -18,12 +18,12 @@ from msgspec import Meta, Struct
 
 from ringfence.errors import StartRefused
 from ringfence.kernel.ports import Grant, ToolEnv
-from ringfence.tools.db.contract import Database
+from ringfence.tools.db.contract import Database, StorageFailure
 from ringfence.tools.db.drivers._sqlite_file import Presence, locate, prepare
 from ringfence.tools.db.drivers._sqlite_line import Inline, open_line, stopped
 from ringfence.tools.db.drivers._sqlite_migrations import Watch
 from ringfence.tools.db.drivers._sqlite_readers import Readers
-from ringfence.tools.db.drivers._sqlite_trouble import newest_backup
+from ringfence.tools.db.drivers._sqlite_trouble import Alarm, newest_backup
 from ringfence.tools.db.drivers._sqlite_writer import Writer, WriterSession
 from ringfence.tools.db.drivers._worker import Job, Worker
 from ringfence.tools.db.maintenance import Maintenance
@@ -93,6 +93,7 @@ class Driver:
         self._writer: Writer | None = None
         self._readers: Readers | None = None
         self._presence: Presence | None = None
+        self._alarm = Alarm(env.clock)
 
     async def start(self) -> None:
         """Open the file and bring its schema up to date.
@@ -140,6 +141,7 @@ class Driver:
             watch=watch,
             instance=env.instance,
         )
+        line.alarm = self._alarm
         self._lines.append(line)
         if new and (backup := newest_backup(path)) is not None:
             _log.warning("%s was made anew, as it was not there; a backup is %s", path, backup)
@@ -195,11 +197,19 @@ class Driver:
         """Serve `service.Engine`."""
         if self._readers is None:
             raise stopped()
-        return await self._readers.read(statement, params)
+        try:
+            return await self._readers.read(statement, params)
+        except StorageFailure as failure:
+            self._alarm(failure)
+            raise
 
     async def begin(self) -> WriterSession:
         """Serve `service.Engine`."""
         if self._writer is None or self._presence is None:
             raise stopped()
-        self._presence.check()
+        try:
+            self._presence.check()
+        except StorageFailure as failure:
+            self._alarm(failure)
+            raise
         return await self._writer.begin()
