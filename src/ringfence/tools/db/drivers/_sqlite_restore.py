@@ -206,10 +206,16 @@ def _replace(path: Path, part: Path, kept: Path) -> None:
 
 def _keep(path: Path, kept: Path) -> None:
     """Copy a database and its log byte by byte, for whoever wants to salvage something."""
-    for each, copied in ((path, kept), (log_of(path), log_of(kept))):
-        if each.exists():
-            shutil.copy2(each, copied)
-            sync(copied)
+    pairs = ((path, kept), (log_of(path), log_of(kept)))
+    try:
+        for each, copied in pairs:
+            if each.exists():
+                shutil.copy2(each, copied)
+                sync(copied)
+    except BaseException:  # nothing has been replaced yet, and half a copy is worth nothing
+        for _, copied in pairs:
+            copied.unlink(missing_ok=True)
+        raise
     sync_folder(kept.parent)
 
 

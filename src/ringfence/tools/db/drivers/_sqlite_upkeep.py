@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from ringfence.errors import Finding, StartRefused
 from ringfence.kernel.ports import ToolEnv
+from ringfence.tools.db.contract import StorageFailure
 from ringfence.tools.db.drivers._sqlite_copy import Work, back_up, open_plain
 from ringfence.tools.db.drivers._sqlite_file import inspect, locate, prepare, refused
 from ringfence.tools.db.drivers._sqlite_migrations import Outlook, outlook
@@ -116,5 +117,8 @@ class Upkeep:
         worker = Worker(f"ringfence-{self._env.instance}-upkeep")
         try:
             return await worker.submit(call).wait_or_stop(stop)
+        except OSError as error:
+            where = error.filename or self._env.instance
+            raise StorageFailure(f"{where}: {error.strerror or error}.", subject="db") from None
         finally:
             worker.end()
