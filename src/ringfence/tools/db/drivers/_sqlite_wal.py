@@ -17,7 +17,7 @@ MAGIC = b"SQLite format 3\0"
 _FRAME = 24  # the header of a frame
 _HEADER = struct.Struct(">8I")
 _MAGICS = {0x377F0682: "<", 0x377F0683: ">"}
-# Summing up takes 25 ms a megabyte. SQLite keeps a log at about 4 MB; one beyond this is taken as
+# Summing up takes 30 ms a megabyte. SQLite keeps a log at about 4 MB; one beyond this is taken as
 # it is.
 _MOST_BYTES = 64 * 1024 * 1024
 
