@@ -13,6 +13,7 @@ collect_ignore = (
         "cli/test_run.py",
         "tools/db/test_sqlite.py",
         "tools/files/test_local.py",
+        "tools/db/test_maintenance.py",
     ]
     if os.name == "nt"
     else []

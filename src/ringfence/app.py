@@ -9,7 +9,7 @@ import gc
 import os
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,6 +51,9 @@ from ringfence.redaction import Redactor
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
 from ringfence.toolbox import Tools
+from ringfence.tools.db.maintenance import Maintained, Maintenance
+from ringfence.tools.db.migrations import RULES as MIGRATION_RULES
+from ringfence.tools.db.migrations import unclaimed
 
 BUILT_IN = ("clock", "db", "fetch", "files", "http", "log")
 GRACE_S = 5.0  # what the steps of a stop take beside their deadlines
@@ -116,6 +119,10 @@ class Wires:
         read = {*self.config.settings} if manifest.quarantined else {*fields}
         wrong = configuration.unread(self.config, read, {*BUDGETS, *self.tools.known})
         wrong += (one for plugin in manifest.plugins for one in self.tools.unmet(plugin))
+        # What a migration prevents ends with the exit code of what the configuration prevents.
+        wrong += [f for f in manifest.ambiguous if f.rule in MIGRATION_RULES]
+        domains = self._env("db", self.clock).domains
+        wrong += unclaimed(domains, self.root, {"db", *self.config.tools})
         settings: dict[type, Struct] = {}
         for cls in classes:
             try:
@@ -152,6 +159,17 @@ class Wires:
             fix = f"give them a database that does, under [tools.{TIMERS}]"
             raise configuration.refused(self.config, instance, said, fix)
         return driver.timers()
+
+    def databases(self) -> dict[str, Maintenance]:
+        """Return what can be maintained, by instance.
+
+        Raises:
+            StartRefused: One of them is configured wrongly.
+        """
+        configured = [name for name, table in self.config.tools.items() if table.tool == "db"]
+        names = sorted({"db", *configured})
+        made = {name: self.tools.driver(name, self._env(name, self.clock)) for name in names}
+        return {n: d.maintenance() for n, d in made.items() if isinstance(d, Maintained)}
 
     def budget(self, ingress: str) -> Budget:
         return self.config.budget(ingress)
@@ -430,7 +448,19 @@ def check(root: Path) -> list[Finding]:
         modules = loader.import_features(wires.name, sources, wires.library, limit, undo)
         manifest = kernel.declare(modules, wires)
         found = {*kernel.findings(manifest, wires), *wires.configure(manifest).findings}
+        with suppress(StartRefused):  # what is configured wrongly is among them
+            for database in wires.databases().values():
+                found.update(database.findings())
         return sorted(map(config.redactor.finding, found))
+
+
+def maintenance(root: Path) -> dict[str, Maintenance]:
+    """Return the databases of an application for its operator; nothing of it is started.
+
+    Raises:
+        StartRefused: There is no application at `root`, or its configuration is wrong.
+    """
+    return Wires(load(root, {})).databases()
 
 
 def load(root: Path, overrides: Mapping[str, object]) -> Config:

@@ -27,6 +27,8 @@ from ringfence.tools.log.lines import printable
 COMMANDS: Mapping[str, str] = {
     "run": "Serve an application until SIGTERM or Ctrl-C.",
     "check": "List everything that is wrong with an application; start nothing.",
+    "migrate": "Apply the pending migrations of every database.",
+    "db": "Back up a database, or restore a backup.",
     "call": "Call a service of a running application.",
     "status": "Say how a running application is.",
     "trace": "Show what one request caused, as a waterfall.",

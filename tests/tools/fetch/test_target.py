@@ -199,6 +199,6 @@ def test_an_absolute_url_is_never_redirected_to_the_links_own_base() -> None:
 )
 def test_what_is_configured_wrongly_is_refused(base: str, absolute: list[str]) -> None:
     """Before anything is sent, and without showing it: a URL may hold a password."""
-    with pytest.raises(ValueError, match="base_url|absolute") as refused:
+    with pytest.raises(ValueError, match=r"base_url|absolute") as refused:
         Targets(base, absolute)
     assert "pw" not in str(refused.value)

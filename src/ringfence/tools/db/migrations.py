@@ -1,14 +1,15 @@
 """A domain's migrations as files: which there are, in what order, and what is wrong with them.
 
 `discover` lists `domains/<domain>/migrations/<YYYYMMDDhhmmss>_<name>.sql` in order of application;
-`check` reports faults before anything starts; drivers apply. An instance of the tool with another
-name than `db` has its files in `migrations/<instance>/`. Invariant: nothing is read but regular
-files inside the domain's folder. Called by the kernel's verification and by drivers.
+`check` reports faults before anything starts; drivers apply. `<stamp>_<name>.<dialect>.sql` is the
+same migration for one dialect. An instance of the tool with another name than `db` has its files
+in `migrations/<instance>/`. Invariant: nothing is read but regular files inside the domain's
+folder. Called by the kernel's verification and by drivers.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from ringfence.errors import Finding
-from ringfence.kernel.ports import Facts
+from ringfence.kernel.ports import Facts, did_you_mean
+from ringfence.tools.db.order import ORDER, After, ordered, targets
 from ringfence.tools.db.sql import shorten, significant
 from ringfence.tools.db.tables import named
 
@@ -25,9 +27,29 @@ SHARED_TABLE = "RF202"
 FORBIDDEN = "RF203"
 FAILED = "RF204"
 CHANGED = "RF205"
+NO_VARIANT = "RF207"
+PENDING = "RF208"
+UNCLAIMED = "RF209"
 FOREIGN = "RF210"
+RULES = frozenset(
+    {
+        BAD_FILE,
+        SHARED_TABLE,
+        FORBIDDEN,
+        FAILED,
+        CHANGED,
+        ORDER,
+        NO_VARIANT,
+        PENDING,
+        UNCLAIMED,
+        FOREIGN,
+    }
+)
+DIALECTS = ("sqlite", "postgres")
 
-_NAME = re.compile(r"[0-9]{14}_[a-z0-9]+(?:_[a-z0-9]+)*\.sql")
+_NAME = re.compile(
+    r"(?P<name>[0-9]{14}_[a-z0-9]+(?:_[a-z0-9]+)*)(?:\.(?P<dialect>[a-z0-9_]+))?\.sql"
+)
 _INSTANCE = re.compile(r"[a-z][a-z0-9_]*")
 _NAMING = "Name it <YYYYMMDDhhmmss>_<name>.sql, the name in a-z, 0-9 and _."
 _REFUSED = {
@@ -50,7 +72,8 @@ class Command(Struct, frozen=True):
 
 
 class Migration(Struct, frozen=True):
-    """One file. `shown` is its path as people see it, from the application's folder."""
+    """One file. `shown` is its path as people see it, from the application's folder; `name` has
+    its stamp in front and no dialect behind."""
 
     stamp: str
     domain: str
@@ -58,10 +81,16 @@ class Migration(Struct, frozen=True):
     shown: str
     sha256: str
     commands: tuple[Command, ...]
+    after: tuple[After, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """What `-- after:` calls it, and what people read."""
+        return f"{self.domain}/{self.name}"
 
 
 def discover(
-    domains: Mapping[str, Path], root: Path, instance: str = "db"
+    domains: Mapping[str, Path], root: Path, instance: str = "db", dialect: str = DIALECTS[0]
 ) -> tuple[list[Migration], list[Finding]]:
     """Read every migration of one database.
 
@@ -69,20 +98,30 @@ def discover(
         domains: The folder of each domain.
         root: The application's folder; findings name files from there.
         instance: The database's name.
+        dialect: Whose variants to take; where a migration has none of it, its plain file.
 
     Returns:
-        The migrations in order of application: by stamp, then by domain, then by name; and all
-        that is wrong with them. Where there is a finding, none of them should be applied.
+        The migrations in order of application: by stamp, then by domain, then by name, but for
+        what says `-- after:`; and all that is wrong with them. Where there is a finding, none of
+        them should be applied.
     """
     migrations: list[Migration] = []
     findings: list[Finding] = []
+    known: set[tuple[str, str]] = set()
     for domain, folder in domains.items():
         place = folder / "migrations"
-        for path in _files(place if instance == "db" else place / instance, root, findings):
-            migration = _read(path, domain, root, findings)
+        files = _files(place if instance == "db" else place / instance, root, findings)
+        for name, variants in files.items():
+            known.add((domain, name))
+            path = variants.get(dialect) or variants.get("")
+            if path is None:
+                findings.append(_no_variant(variants, dialect, root))
+                continue
+            migration = _read(path, domain, name, root, findings)
             if migration is not None:
                 migrations.append(migration)
-    migrations.sort(key=lambda each: (each.stamp, each.domain, each.name))
+    migrations, wrong = ordered(migrations, known)
+    findings += wrong
     for migration in migrations:
         findings += _forbidden(migration)
     findings += _shared(migrations)
@@ -91,7 +130,10 @@ def discover(
 
 
 def check(facts: Facts) -> list[Finding]:
-    """Return all that is wrong with an application's migrations, of every database."""
+    """Return all that is wrong with an application's migrations, of every database.
+
+    Which drivers are configured is not known here: that a variant is missing, the driver says.
+    """
     instances = {"db"}
     for folder in facts.domains.values():
         place = folder / "migrations"
@@ -101,7 +143,27 @@ def check(facts: Facts) -> list[Finding]:
     found: set[Finding] = set()
     for instance in sorted(instances):
         found.update(discover(facts.domains, facts.root, instance)[1])
-    return sorted(found)
+    return sorted(finding for finding in found if finding.rule != NO_VARIANT)
+
+
+def unclaimed(
+    domains: Mapping[str, Path], root: Path, instances: Collection[str]
+) -> Iterator[Finding]:
+    """Yield each folder of migrations whose database is not configured: nobody would apply them.
+
+    Args:
+        domains: The folder of each domain.
+        root: The application's folder; findings name files from there.
+        instances: The databases that there are.
+    """
+    for place in (folder / "migrations" for folder in domains.values()):
+        for path in sorted(place.iterdir()) if place.is_dir() else ():
+            wanted = _INSTANCE.fullmatch(path.name) and path.name not in instances
+            if wanted and path.is_dir() and any(path.glob("*.sql")):
+                alike = did_you_mean(path.name, list(instances))
+                what = f"no database is called {path.name}, so nobody applies what is in it{alike}."
+                fix = f"Name the folder for a database, or add [tools.{path.name}] with tool = db."
+                yield Finding(_shown(path, root), 0, UNCLAIMED, what, fix)
 
 
 def split(text: str) -> Iterator[Command]:
@@ -150,25 +212,42 @@ def _is_trigger(words: list[str]) -> bool:
     return words[0] == "CREATE" and kind[-1:] == ["TRIGGER"]
 
 
-def _files(place: Path, root: Path, findings: list[Finding]) -> Iterator[Path]:
+def _files(place: Path, root: Path, findings: list[Finding]) -> dict[str, dict[str, Path]]:
+    """Return the files of each migration by dialect; the plain one is under ''."""
+    found: dict[str, dict[str, Path]] = {}
     if place.is_symlink() or place.parent.is_symlink():
         findings.append(_bad(place, root, "the folder is a symbolic link", "Make it a folder."))
-        return
-    if not place.is_dir():
-        return
-    for path in sorted(place.iterdir()):
-        name = path.name
-        looks_like_one = name[:1].isdigit() or name.lower().endswith(".sql")
-        if name.startswith(".") or not looks_like_one:
+        return found
+    for path in sorted(place.iterdir()) if place.is_dir() else ():
+        looks_like_one = path.name[:1].isdigit() or path.name.lower().endswith(".sql")
+        if path.name.startswith(".") or not looks_like_one:
             continue  # notes, and folders of other databases
+        named = _NAME.fullmatch(path.name)
         if path.is_symlink() or not path.is_file():
             findings.append(_bad(path, root, "it is no regular file", "Put the file itself here."))
-        elif not _NAME.fullmatch(name):
+        elif named is None:
             findings.append(_bad(path, root, "it is not named as a migration", _NAMING))
-        elif not _is_time(name[:14]):
-            findings.append(_bad(path, root, f"{name[:14]} is no date and time", _NAMING))
+        elif not _is_time(path.name[:14]):
+            findings.append(_bad(path, root, f"{path.name[:14]} is no date and time", _NAMING))
+        elif named["dialect"] not in (None, *DIALECTS):
+            findings.append(_bad(path, root, _no_dialect(named["dialect"]), _NAMING))
         else:
-            yield path
+            found.setdefault(named["name"], {})[named["dialect"] or ""] = path
+    return found
+
+
+def _no_dialect(name: str) -> str:
+    known = ", ".join(DIALECTS)
+    return f"no dialect is called {name}; expected {known}{did_you_mean(name, DIALECTS)}"
+
+
+def _no_variant(variants: Mapping[str, Path], dialect: str, root: Path) -> Finding:
+    path = min(variants.values())
+    there = ", ".join(sorted(variants))
+    what = f"the migration has no file for {dialect}, which is configured; it has one for {there}."
+    plain = path.name.split(".")[0]
+    fix = f"Write {plain}.{dialect}.sql beside it, or {plain}.sql for all that have none."
+    return Finding(_shown(path, root), 0, NO_VARIANT, what, fix)
 
 
 def _is_time(stamp: str) -> bool:
@@ -179,7 +258,9 @@ def _is_time(stamp: str) -> bool:
     return True
 
 
-def _read(path: Path, domain: str, root: Path, findings: list[Finding]) -> Migration | None:
+def _read(
+    path: Path, domain: str, name: str, root: Path, findings: list[Finding]
+) -> Migration | None:
     try:
         text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -190,7 +271,8 @@ def _read(path: Path, domain: str, root: Path, findings: list[Finding]) -> Migra
         return None
     digest = hashlib.sha256(text.encode()).hexdigest()
     shown = _shown(path, root)
-    return Migration(path.name[:14], domain, path.stem, shown, digest, tuple(split(text)))
+    commands = tuple(split(text))
+    return Migration(name[:14], domain, name, shown, digest, commands, tuple(targets(text)))
 
 
 def _shown(path: Path, root: Path) -> str:

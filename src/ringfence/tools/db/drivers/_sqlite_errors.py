@@ -6,8 +6,9 @@ Invariant: no text of an error holds a parameter's value. Called wherever a conn
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from ringfence.errors import ToolError, ToolUnavailable
 from ringfence.kernel.ports import did_you_mean
@@ -24,6 +25,7 @@ from ringfence.tools.db.contract import (
     StorageFailure,
     UniqueViolation,
 )
+from ringfence.tools.db.drivers._sqlite_trouble import storage_failure
 from ringfence.tools.db.sql import Statement, significant
 
 _EXPECTED = "Where that is expected, catch it, or write ON CONFLICT … DO …."
@@ -62,8 +64,10 @@ def stopped() -> ToolUnavailable:
     )
 
 
-def translated(error: sqlite3.Error | sqlite3.Warning, subject: str) -> ToolError:
-    """Return the contract's error for one of SQLite's."""
+def translated(
+    error: sqlite3.Error | sqlite3.Warning, subject: str, line: sqlite3.Connection | None = None
+) -> ToolError:
+    """Return the contract's error for one of SQLite's; `line` is whose it is, to name its file."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     text = str(error)
     match code & 0xFF:
@@ -94,8 +98,18 @@ def translated(error: sqlite3.Error | sqlite3.Warning, subject: str) -> ToolErro
         case sqlite3.SQLITE_ERROR | sqlite3.SQLITE_AUTH | sqlite3.SQLITE_RANGE:
             return QueryError(f"{text}.", subject=subject)
         case _:
-            name: str = getattr(error, "sqlite_errorname", "")
-            return StorageFailure(f"the storage failed ({name}: {text}).", subject=subject)
+            return _of_the_storage(error, subject, line)
+
+
+def _of_the_storage(
+    error: sqlite3.Error | sqlite3.Warning, subject: str, line: sqlite3.Connection | None
+) -> StorageFailure:
+    path: Path | None = getattr(line, "path", None)
+    alarm: Callable[[StorageFailure], None] | None = getattr(line, "alarm", None)
+    failure = storage_failure(error, subject, path)
+    if alarm is not None:
+        alarm(failure)
+    return failure
 
 
 def _of_the_module(text: str, subject: str) -> ToolError:
@@ -119,7 +133,7 @@ def explained(error: Exception, statement: Statement, line: sqlite3.Connection) 
     shown = statement.shown
     match error:
         case sqlite3.Error() | sqlite3.Warning():
-            told = translated(error, shown)
+            told = translated(error, shown, line)
             return _helped(told, statement, line) if type(told) is QueryError else told
         case UnicodeEncodeError():
             what = "text with half a surrogate pair; expected valid Unicode."

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
+from ringfence.tools.db.contract import StorageFailure
 from ringfence.tools.db.drivers._sqlite_authorizer import Authorizer
 from ringfence.tools.db.drivers._sqlite_border import Border
 from ringfence.tools.db.drivers._sqlite_errors import FAILURES, explained
@@ -37,9 +38,11 @@ _executemany = sqlite3.Connection.executemany
 
 
 class Line(sqlite3.Connection):
-    """A connection that holds each statement to the tables of its domain."""
+    """A connection that holds each statement to the tables of its domain, and knows its file."""
 
     guard: Authorizer
+    path: Path | None = None  # for the errors that name it
+    alarm: Callable[[StorageFailure], None] | None = None
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """Run a statement; one that begins with a domain's comment is bound to that domain.
@@ -105,6 +108,7 @@ def open_line(
         cached_statements=CACHED_STATEMENTS,
         factory=Line,
     )
+    line.path = path
     try:
         order_decimals(line)
         guard = line.guard = Authorizer(border or Border())

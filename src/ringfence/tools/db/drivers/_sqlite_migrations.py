@@ -1,20 +1,26 @@
 """Applies migrations to a SQLite file: each is one transaction, its record among it.
 
-Foreign keys are off while one runs, as SQLite demands for rebuilding a table, and are checked as
-a whole before it commits. Called by `_sqlite_file.py`, on a thread, before anything else runs.
+`outlook` compares files with database, `migrate` applies. Foreign keys are off while a migration
+runs, as SQLite demands for rebuilding a table, and are checked as a whole before it commits.
+Called by `_sqlite_file.py` and `_sqlite_upkeep.py`, on a thread.
 """
 
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
+from time import perf_counter
 
-from ringfence.errors import Finding, StartRefused
+from msgspec import Struct
+
+from ringfence.errors import Finding, StartRefused, ToolUnavailable
 from ringfence.kernel.ports import Clock
 from ringfence.tools.db.drivers._sqlite_line import Line, translated
 from ringfence.tools.db.drivers._sqlite_owners import RECORD as OWNERS
 from ringfence.tools.db.drivers._sqlite_schema import Surveyor, Trespass, failed
 from ringfence.tools.db.migrations import CHANGED, Command, Migration
 from ringfence.tools.db.timers import TABLE as _TIMERS
+
+Key = tuple[str, str]  # domain and name
 
 _RECORD = """
 CREATE TABLE IF NOT EXISTS ringfence_migrations (
@@ -27,45 +33,95 @@ CREATE TABLE IF NOT EXISTS ringfence_migrations (
 """
 
 
-def migrate(line: Line, migrations: Sequence[Migration], clock: Clock) -> None:
-    """Bring the file up to date.
+class Outlook(Struct, frozen=True):
+    """A database beside its migrations' files: what was applied, with its checksum, what is
+    pending, what of that comes late, and what was applied and has no file here."""
+
+    applied: dict[Key, str]
+    pending: list[Migration]
+    late: frozenset[Key]
+    gone: list[Key]
+
+
+class Watch:
+    """Told on the thread how the migrations get on; this one does not care."""
+
+    def opened(self, line: sqlite3.Connection) -> None:
+        """Take note of the connection, which may be interrupted from now on."""
+
+    def begun(self, migration: Migration) -> None: ...
+
+    def ended(self, migration: Migration, took_s: float) -> None: ...
+
+
+def outlook(
+    line: sqlite3.Connection, migrations: Sequence[Migration], instance: str = "db"
+) -> Outlook:
+    """Compare a database with its migrations; it is only read.
+
+    Raises:
+        StartRefused: An applied file was changed.
+    """
+    applied = _applied(line)
+    changed = [each for each in migrations if _is_changed(each, applied)]
+    if changed:
+        raise StartRefused(
+            f"{instance}: applied migrations were changed; nothing was done.",
+            findings=[_changed(each) for each in changed],
+        )
+    newest: dict[str, str] = {}
+    for domain, name in applied:
+        newest[domain] = max(newest.get(domain, ""), name[:14])
+    keys = {(each.domain, each.name) for each in migrations}
+    pending = [each for each in migrations if (each.domain, each.name) not in applied]
+    late = {(p.domain, p.name) for p in pending if p.stamp < newest.get(p.domain, "")}
+    return Outlook(applied, pending, frozenset(late), sorted(applied.keys() - keys))
+
+
+def migrate(
+    line: Line,
+    migrations: Sequence[Migration],
+    clock: Clock,
+    watch: Watch | None = None,
+    instance: str = "db",
+) -> Outlook:
+    """Bring the file up to date; return how it was before.
 
     Raises:
         StartRefused: An applied file was changed, or a statement fails; the migrations before it
             stay applied, nothing of it does.
-        Busy: Another process holds the lock.
+        sqlite3.Error: Another process holds the lock, or the storage fails.
     """
+    watch = watch or Watch()
     try:
         line.execute(_RECORD)
         line.execute(OWNERS)
         line.execute(_TIMERS)
-        applied = _applied(line)
-        changed = [each for each in migrations if _is_changed(each, applied)]
-        if changed:
-            raise StartRefused(
-                "db: applied migrations were changed; nothing was done.",
-                findings=[_changed(each) for each in changed],
-            )
-        pending = [each for each in migrations if (each.domain, each.name) not in applied]
+        before = outlook(line, migrations, instance)
         line.guard.border.owners.derive(line, migrations)
         line.execute("PRAGMA foreign_keys = OFF")
-        for migration in pending:
+        for migration in before.pending:
+            watch.begun(migration)
+            started = perf_counter()
             _apply(line, migration, clock)
-    except sqlite3.Error as error:
-        raise translated(error, "db: migrations") from None
+            watch.ended(migration, perf_counter() - started)
     finally:
         with suppress(sqlite3.Error):  # a broken connection is about to be closed anyway
             if line.in_transaction:
                 line.execute("ROLLBACK")
             line.execute("PRAGMA foreign_keys = ON")
+    return before
 
 
-def _applied(line: sqlite3.Connection) -> dict[tuple[str, str], str]:
+def _applied(line: sqlite3.Connection) -> dict[Key, str]:
+    known = "SELECT 1 FROM sqlite_schema WHERE name = 'ringfence_migrations'"
+    if line.execute(known).fetchone() is None:
+        return {}
     rows = line.execute("SELECT domain, name, sha256 FROM ringfence_migrations")
     return {(domain, name): sha256 for domain, name, sha256 in rows}
 
 
-def _is_changed(migration: Migration, applied: dict[tuple[str, str], str]) -> bool:
+def _is_changed(migration: Migration, applied: dict[Key, str]) -> bool:
     known = applied.get((migration.domain, migration.name))
     return known is not None and known != migration.sha256
 
@@ -104,6 +160,8 @@ def _run(line: Line, surveyor: Surveyor, migration: Migration, command: Command)
     try:
         surveyor.run(command)
     except sqlite3.Error as error:
+        if isinstance(translated(error, migration.id), ToolUnavailable):
+            raise  # the disk is full, or somebody interrupts: no fault of the statement
         raise _refused(failed(migration, command, str(error))) from None
     if not line.in_transaction:
         raise _refused(failed(migration, command, "it ended the migration's transaction"))
@@ -115,7 +173,8 @@ def _check_references(line: sqlite3.Connection, migration: Migration) -> None:
         return
     table, _, referred, _ = broken
     what = f"rows of {table} would refer to rows of {referred} that do not exist"
-    raise _refused(failed(migration, migration.commands[-1], what))
+    last = migration.commands[-1] if migration.commands else Command("", 0)
+    raise _refused(failed(migration, last, what))
 
 
 def _refused(finding: Finding) -> StartRefused:

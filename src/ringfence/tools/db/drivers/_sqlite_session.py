@@ -218,7 +218,7 @@ class WriterSession:
         try:
             self._line.execute(sql)
         except sqlite3.Error as error:
-            raise translated(error, "db.transaction") from None
+            raise translated(error, "db.transaction", self._line) from None
 
     # ---- its end
 
@@ -270,7 +270,7 @@ class WriterSession:
                 self._line.execute("RELEASE ringfence_member")
         except sqlite3.Error as error:
             self._writer.lose(self._group)
-            raise translated(error, "db.transaction") from None
+            raise translated(error, "db.transaction", self._line) from None
         finally:
             self._leave()
 

@@ -20,7 +20,15 @@ from ringfence.errors import ToolError
 from ringfence.kernel.ports import Clock, Timer
 from ringfence.tools.db.contract import Busy, SerializationFailure, StorageFailure
 from ringfence.tools.db.drivers._sqlite_group import Group, Turn
-from ringfence.tools.db.drivers._sqlite_line import Inline, Pacing, patience, stopped, translated
+from ringfence.tools.db.drivers._sqlite_line import (
+    Inline,
+    Line,
+    Pacing,
+    patience,
+    stopped,
+    translated,
+)
+from ringfence.tools.db.drivers._sqlite_lock import writer
 from ringfence.tools.db.drivers._sqlite_session import WriterSession
 from ringfence.tools.db.drivers._worker import Job, Worker
 
@@ -38,7 +46,7 @@ class Writer:
 
     def __init__(
         self,
-        line: sqlite3.Connection,
+        line: Line,
         worker: Worker,
         inline: Inline,
         clock: Clock,
@@ -87,7 +95,7 @@ class Writer:
                 self.line.execute("ROLLBACK")
             self.pass_on(self.clock.monotonic())
             if isinstance(error, sqlite3.Error):
-                raise translated(error, "db.transaction") from None
+                raise translated(error, "db.transaction", self.line) from None
             raise
         assert self.group is not None
         limit_s = self._hold_s if hold_s is None else hold_s
@@ -101,7 +109,7 @@ class Writer:
         try:
             self.line.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            refused = translated(error, "db.transaction")
+            refused = translated(error, "db.transaction", self.line)
             if not isinstance(refused, Busy):
                 raise refused from None
             await self._open_later()
@@ -121,7 +129,7 @@ class Writer:
                     self.line.execute("BEGIN IMMEDIATE")
                     return
                 except sqlite3.Error as error:
-                    refused = translated(error, "db.transaction")
+                    refused = translated(error, "db.transaction", self.line)
                     if self.turn.closed:
                         raise stopped() from None
                     if not isinstance(refused, Busy) or not left or unwanted.is_set():
@@ -129,9 +137,9 @@ class Writer:
 
     def _told(self, refused: ToolError) -> ToolError:
         if isinstance(refused, Busy):
+            who = writer(self.line.path)
             refused.message = (
-                "another process holds the database's lock; "
-                f"expected it within {self._busy_timeout_s:g} s."
+                f"{who} holds the database's lock; expected it within {self._busy_timeout_s:g} s."
             )
         return refused
 
@@ -239,7 +247,8 @@ class Writer:
                 self.keep_apart(holder)
             group.settle(partial(_shared, str(error)))
         elif isinstance(error, sqlite3.Error):
-            group.settle(partial(translated, error, "db.transaction"))
+            told = translated(error, "db.transaction", self.line)
+            group.settle(partial(_again, told))
         else:
             group.settle(partial(_again, error))
 
@@ -279,11 +288,20 @@ class Writer:
         self.turn.close()
         if self._timer is not None:
             self._timer.cancel()
-        if self.holder is not None:
-            self.holder.give_up()
-        if self.group is not None and self.group.members:
-            group, self.group = self.group, None
-            job = self.worker.submit(self._commit, then=lambda: self._settle(group, job.error))
+        holder = self.holder
+        if holder is not None:
+            holder.give_up()
+        self.usable = False
+        group, self.group = self.group, None
+        if group is not None and group.members:
+            rest = partial(self._commit_rest, holder is not None and self.holder is holder)
+            job = self.worker.submit(rest, then=lambda: self._settle(group, job.error))
+
+    def _commit_rest(self, held: bool) -> None:
+        """On the thread, after what is in progress there, which is undone."""
+        if held and self.line.in_transaction:
+            self.line.execute("ROLLBACK TO ringfence_member")
+        self._commit()
 
 
 def _lost() -> ToolError:
@@ -304,4 +322,6 @@ def _shared(reason: str) -> ToolError:
 
 def _again(error: BaseException) -> ToolError:
     assert isinstance(error, ToolError)
-    return type(error)(error.message, subject=error.subject, hint=error.hint)
+    return type(error)(
+        error.message, subject=error.subject, hint=error.hint, retry_after_s=error.retry_after_s
+    )

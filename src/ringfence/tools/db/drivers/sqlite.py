@@ -8,25 +8,29 @@ Made, started and stopped by the kernel, which hands out what `handle` returns.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
 from ringfence.errors import StartRefused
 from ringfence.kernel.ports import Grant, ToolEnv
 from ringfence.settings import Seconds
-from ringfence.tools.db.contract import Database
-from ringfence.tools.db.drivers._sqlite_file import locate, prepare
+from ringfence.tools.db.contract import Database, StorageFailure
+from ringfence.tools.db.drivers._sqlite_file import Presence, locate, prepare
 from ringfence.tools.db.drivers._sqlite_line import Inline, Line, open_line, stopped
+from ringfence.tools.db.drivers._sqlite_migrations import Watch
 from ringfence.tools.db.drivers._sqlite_readers import Readers
 from ringfence.tools.db.drivers._sqlite_session import WriterSession
 from ringfence.tools.db.drivers._sqlite_streams import StreamCursor, Streams
+from ringfence.tools.db.drivers._sqlite_trouble import Alarm, newest_backup
 from ringfence.tools.db.drivers._sqlite_writer import Writer
 from ringfence.tools.db.drivers._worker import Job, Worker
+from ringfence.tools.db.maintenance import Maintenance
 from ringfence.tools.db.migrations import Migration, discover
 from ringfence.tools.db.prepared import Params
 from ringfence.tools.db.rows import Answer
@@ -36,6 +40,8 @@ from ringfence.tools.db.timers import Timers
 
 # How long stop waits for a statement or a sync that does not end; its thread is a daemon.
 STOP_S = 5.0
+
+_log = logging.getLogger("ringfence.db")
 
 
 class Config(Struct, frozen=True):
@@ -48,6 +54,8 @@ class Config(Struct, frozen=True):
             writing.
         readers: How many slow reads may run at once, each on a thread and connection of its own.
         streams: How many streams may be open at once, likewise; more wait for `busy_timeout_s`.
+        migrate: When pending migrations are applied: at the `start`, or by the `command`
+            `ringfence migrate` alone; then a start is refused while some are pending.
     """
 
     path: str = ""
@@ -55,6 +63,30 @@ class Config(Struct, frozen=True):
     hold: Seconds = Seconds(0.25)
     readers: Annotated[int, Meta(ge=1, le=64)] = 2
     streams: Annotated[int, Meta(ge=1, le=64)] = 8
+    migrate: Literal["start", "command"] = "start"
+
+
+class _Told(Watch):
+    """Tells the log of the migrations of a start, and knows what to interrupt."""
+
+    def __init__(self) -> None:
+        self.line: sqlite3.Connection | None = None
+        self.at = ""
+
+    def opened(self, line: sqlite3.Connection) -> None:
+        self.line = line
+
+    def begun(self, migration: Migration) -> None:
+        self.at = migration.id
+
+    def ended(self, migration: Migration, took_s: float) -> None:
+        _log.info("migration %s applied in %.2f s", migration.id, took_s)
+        self.at = ""
+
+    def stop(self) -> None:
+        if self.line is not None:
+            with suppress(sqlite3.ProgrammingError):  # it has been closed
+                self.line.interrupt()
 
 
 class Driver:
@@ -73,6 +105,8 @@ class Driver:
         self._writer: Writer | None = None
         self._readers: Readers | None = None
         self._streams: Streams | None = None
+        self._presence: Presence | None = None
+        self._alarm = Alarm(env.clock)
 
     async def start(self) -> None:
         """Open the file and bring its schema up to date.
@@ -87,7 +121,19 @@ class Driver:
         if findings:
             raise StartRefused(f"{env.instance}: migrations are refused.", findings=findings)
         path = locate(config.path, env)
-        line = await worker.submit(lambda: self._open(path, migrations)).wait()
+        told = _Told()
+        try:
+            job = worker.submit(lambda: self._open(path, migrations, told))
+            line = await job.wait_or_stop(told.stop)
+        except asyncio.CancelledError:
+            if told.at:
+                _log.error(
+                    "migration %s was not done when the time for starting was over; nothing of it "
+                    "was applied. Apply it with `ringfence migrate`, which has no limit",
+                    told.at,
+                )
+            raise
+        self._presence = Presence(path, env.clock)
         inline = Inline()
         self._writer = Writer(
             line, worker, inline, env.clock, config.busy_timeout_s, float(config.hold)
@@ -97,10 +143,30 @@ class Driver:
         border = line.guard.border
         self._streams = Streams(path, config.streams, config.busy_timeout_s, env.clock, border)
 
-    def _open(self, path: Path, migrations: Sequence[Migration]) -> Line:
+    def _open(self, path: Path, migrations: Sequence[Migration], watch: Watch) -> Line:
         """On the thread; kept for `stop`, which also comes after a start that was given up."""
-        line = prepare(path, migrations, self._env.clock, self._config.busy_timeout_s)
+        config, env = self._config, self._env
+        new = not path.exists()
+        line, before = prepare(
+            path,
+            migrations,
+            env.clock,
+            config.busy_timeout_s,
+            apply=config.migrate == "start",
+            watch=watch,
+            instance=env.instance,
+        )
+        line.alarm = self._alarm
         self._lines.append(line)
+        if new and (backup := newest_backup(path)) is not None:
+            _log.warning("%s was made anew, as it was not there; a backup is %s", path, backup)
+        for each in before.pending:
+            if (each.domain, each.name) in before.late:
+                _log.warning("migration %s came late: newer ones had been applied", each.id)
+        for domain, name in before.gone:
+            _log.warning(
+                "migration %s/%s was applied to %s and has no file here", domain, name, path
+            )
         return line
 
     def _close(self) -> None:
@@ -133,6 +199,12 @@ class Driver:
                 for ending in workers:
                     ending.join(STOP_S)
 
+    def maintenance(self) -> Maintenance:
+        """Serve `maintenance.Maintained`."""
+        from ringfence.tools.db.drivers._sqlite_upkeep import Upkeep  # a start has no use for it
+
+        return Upkeep(self._config.path, self._config.busy_timeout_s, self._env)
+
     def handle(self, grant: Grant) -> Database:
         """Return the database as one plugin sees it."""
         return self._handles.handle(grant)
@@ -145,7 +217,11 @@ class Driver:
         """Serve `service.Engine`."""
         if self._readers is None:
             raise stopped()
-        return await self._readers.read(statement, params)
+        try:
+            return await self._readers.read(statement, params)
+        except StorageFailure as failure:
+            self._alarm(failure)
+            raise
 
     def stream(self, statement: Statement, params: Params) -> StreamCursor:
         """Serve `service.Engine`."""
@@ -155,6 +231,11 @@ class Driver:
 
     async def begin(self, holder: str, hold_s: float | None) -> WriterSession:
         """Serve `service.Engine`."""
-        if self._writer is None:
+        if self._writer is None or self._presence is None:
             raise stopped()
+        try:
+            self._presence.check()
+        except StorageFailure as failure:
+            self._alarm(failure)
+            raise
         return await self._writer.begin(holder, hold_s)
