@@ -12,7 +12,7 @@ import heapq
 import itertools
 import logging
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import contextmanager
 from contextvars import Context as Variables
 from contextvars import ContextVar
@@ -22,7 +22,7 @@ from typing import Any
 from msgspec import structs
 
 from ringfence.errors import Overloaded, PluginQuarantined, RingfenceError
-from ringfence.kernel.ports import Clock, Endpoint, Timer, TimerStore
+from ringfence.kernel.ports import Clock, Endpoint, Timer, ToolEnv
 from ringfence.tools.clock.ledger import Ledger
 from ringfence.tools.clock.planned import LEASE_S, Planned
 
@@ -49,9 +49,9 @@ in_hand: ContextVar[Tick | None] = ContextVar("ringfence.tick", default=None)
 class Timetable:
     """The timers of one application."""
 
-    def __init__(self, clock: Clock, store: Callable[[], TimerStore] | None) -> None:
+    def __init__(self, clock: Clock, env: ToolEnv) -> None:
         self._clock = clock
-        self._find_store = store
+        self._env = env
         self._timers: list[Planned] = []
         self._ticks: set[Tick] = set()
         self._places: list[tuple[float, int, Planned]] = []
@@ -74,8 +74,8 @@ class Timetable:
         """Find out what is stored of each timer, and begin."""
         if not self._timers:
             return
-        assert self._find_store is not None, "whoever makes a clock says where timers are stored"
-        self._ledger = Ledger(self._find_store())
+        assert self._env.timers is not None, "whoever makes a clock says where timers are stored"
+        self._ledger = Ledger(self._env.timers())
         self._running = True
         for timer in self._timers:
             self._begin(timer)

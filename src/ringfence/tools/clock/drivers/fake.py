@@ -59,7 +59,7 @@ class Driver:
         self._monotonic = 1000.0  # not zero: nothing may take it for "never"
         self._order = itertools.count()
         self._timers: list[tuple[float, int, _Timer]] = []
-        self._timetable = Timetable(self, env.timers)
+        self._timetable = Timetable(self, env)
         self._stuck: set[Tick] = set()
 
     async def start(self) -> None:

@@ -29,7 +29,7 @@ class Driver:
     monotonic = staticmethod(time.monotonic)
 
     def __init__(self, config: Struct, env: ToolEnv) -> None:
-        self._timetable = Timetable(self, env.timers)
+        self._timetable = Timetable(self, env)
 
     async def start(self) -> None:
         """Do nothing: the time is there."""
