@@ -156,8 +156,10 @@ def unclaimed(
         root: The application's folder; findings name files from there.
         instances: The databases that there are.
     """
-    for place in (folder / "migrations" for folder in domains.values()):
-        for path in sorted(place.iterdir()) if place.is_dir() else ():
+    for folder in domains.values():
+        place = folder / "migrations"
+        linked = folder.is_symlink() or place.is_symlink()  # refused, and not looked into
+        for path in sorted(place.iterdir()) if place.is_dir() and not linked else ():
             wanted = _INSTANCE.fullmatch(path.name) and path.name not in instances
             if wanted and path.is_dir() and any(path.glob("*.sql")):
                 alike = did_you_mean(path.name, list(instances))
@@ -215,7 +217,7 @@ def _is_trigger(words: list[str]) -> bool:
 def _files(place: Path, root: Path, findings: list[Finding]) -> dict[str, dict[str, Path]]:
     """Return the files of each migration by dialect; the plain one is under ''."""
     found: dict[str, dict[str, Path]] = {}
-    if place.is_symlink() or place.parent.is_symlink():
+    if place.is_symlink() or (place.parent.is_symlink() and place.exists()):
         findings.append(_bad(place, root, "the folder is a symbolic link", "Make it a folder."))
         return found
     for path in sorted(place.iterdir()) if place.is_dir() else ():
