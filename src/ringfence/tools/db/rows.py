@@ -65,7 +65,8 @@ class Shapes:
         self, statement: Statement, answer: Answer, into: type[T] | None
     ) -> list[Row] | list[T]:
         """Return every row as a dict, or as an `into`."""
-        return list(self.each(statement, answer.names, answer.rows, into))  # type: ignore[return-value]
+        rows = self.each(statement, answer.names, answer.rows, into)
+        return list(rows)  # type: ignore[return-value]
 
     def first_row(
         self, statement: Statement, answer: Answer, into: type[T] | None
