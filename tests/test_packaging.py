@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ringfence.__path__[0])
 # Nobody imports these: uvicorn loads the first two by name, starlette reads forms with the third.
 LOADED_BY_NAME = {"httptools", "uvloop", "python_multipart"}
-# pydantic's own core, of the one version that it works with.
-BROUGHT_BY = {"pydantic": {"pydantic", "pydantic_core"}}
+# What each extra brings, pydantic's own core with it; and the one file that imports it.
+BROUGHT_BY = {"pydantic": {"pydantic", "pydantic_core"}, "sqlalchemy": {"sqlalchemy"}}
+USED_BY = {"pydantic": "adapters/pydantic.py", "sqlalchemy": "tools/db/core.py"}
 
 
 def imported(package: Path) -> Iterator[str]:
@@ -70,18 +71,19 @@ def test_every_third_party_import_is_a_declared_dependency() -> None:
     """`pip install ringfence` brings all that it imports; who uses its pytest plugin has pytest."""
     standard = {*sys.stdlib_module_names, "annotationlib"}  # the last one from Python 3.14 on
     foreign = set(imported(PACKAGE)) - standard - {"ringfence", "pytest"}
-    assert foreign - BROUGHT_BY["pydantic"] <= declared()
+    assert foreign - {name for names in BROUGHT_BY.values() for name in names} <= declared()
 
 
-def test_what_an_extra_brings_is_imported_by_its_adapter_alone() -> None:
+@pytest.mark.parametrize("extra", BROUGHT_BY)
+def test_what_an_extra_brings_is_imported_by_one_file_alone(extra: str) -> None:
     """Nothing else needs it."""
     users = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        if BROUGHT_BY["pydantic"] & set(imported_by(path))
+        if BROUGHT_BY[extra] & set(imported_by(path))
     }
-    assert users == {"adapters/pydantic.py"}
-    assert declared("pydantic") == {"pydantic"}
+    assert users == {USED_BY[extra]}
+    assert declared(extra) == {extra}
 
 
 def test_every_declared_dependency_is_used() -> None:
