@@ -35,7 +35,6 @@ from ringfence.kernel.ports import (
     Grant,
     Health,
     Ingress,
-    KeepsTimers,
     TimerStore,
     ToolEnv,
     ToolSpec,
@@ -54,6 +53,7 @@ from ringfence.toolbox import Tools
 from ringfence.tools.db.maintenance import Maintained, Maintenance
 from ringfence.tools.db.migrations import RULES as MIGRATION_RULES
 from ringfence.tools.db.migrations import unclaimed
+from ringfence.tools.db.timers import KeepsTimers
 
 BUILT_IN = ("clock", "db", "fetch", "files", "http", "log")
 GRACE_S = 5.0  # what the steps of a stop take beside their deadlines

@@ -89,13 +89,6 @@ class TimerStore(Protocol):
         ...
 
 
-@runtime_checkable
-class KeepsTimers(Protocol):
-    """A driver, of a database, that offers to be that store."""
-
-    def timers(self) -> TimerStore: ...
-
-
 # ---- what a plugin declares
 
 

@@ -96,8 +96,7 @@ async def _nothing() -> None:
 
 async def _begin(admit: Callable[[], Awaitable[object]], owned: Owned) -> Context | None:
     await admit()
-    ctx = current.get()
-    return None if ctx is None else adopt(ctx, owned)
+    return None if (ctx := current.get()) is None else adopt(ctx, owned)
 
 
 class Block:

@@ -38,7 +38,7 @@ def bodies(file: Path) -> list[str]:
 async def add(root: Path, body: str) -> None:
     """Write a note by a running application, and stop it."""
     async with running(make(root)) as driver:
-        await handle(driver).execute("INSERT INTO note (body) VALUES ($1)", body)
+        await handle(driver, "a.write").execute("INSERT INTO note (body) VALUES ($1)", body)
 
 
 def files(folder: Path) -> set[str]:
@@ -168,7 +168,7 @@ async def test_a_backup_is_one_sound_private_file(root: Path) -> None:
 async def test_a_backup_has_what_was_committed_while_others_write(root: Path) -> None:
     """An open transaction of a running application is not in it, and is not held up by it."""
     async with running(make(root)) as driver:
-        db = handle(driver)
+        db = handle(driver, "a.write")
         await db.execute("INSERT INTO note (body) VALUES ('committed')")
         async with db.transaction() as tx:
             await tx.execute("INSERT INTO note (body) VALUES ('open')")
@@ -237,7 +237,7 @@ async def test_a_restore_brings_back_what_was_and_keeps_what_is(root: Path) -> N
 async def test_a_restore_is_seen_by_what_runs(root: Path) -> None:
     """Statements that were prepared before, and connections that are open, find the new state."""
     async with running(make(root)) as driver:
-        db = handle(driver)
+        db = handle(driver, "a.write")
         insert, count = "INSERT INTO note (body) VALUES ($1)", "SELECT count(*) FROM note"
         for _ in range(3):
             await db.execute(insert, "old")
@@ -261,7 +261,7 @@ async def test_a_backup_with_other_pages_fits_as_well(root: Path) -> None:
         line.execute("VACUUM")
     async with running(make(root)) as driver:
         await upkeep(root).restore(backup, Quiet())
-        assert await handle(driver).fetch_value("SELECT body FROM note") == "kept"
+        assert await handle(driver, "a.write").fetch_value("SELECT body FROM note") == "kept"
     with closing(sqlite3.connect(root / FILE)) as line:
         assert line.execute("PRAGMA page_size").fetchone() == (4096,)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ringfence.errors import ToolUnavailable
-from ringfence.kernel.ports import KeepsTimers
+from ringfence.tools.db.timers import KeepsTimers
 from ringfence.tools.db.timers_conformance import Stores, TimerStoreConformance, state
 
 from .support import make, running

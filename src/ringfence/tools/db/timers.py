@@ -6,10 +6,11 @@ several processes exactly one deals with an occurrence.
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from ringfence.kernel.ports import TimerState
+from ringfence.kernel.ports import TimerState, TimerStore
 from ringfence.tools.db.contract import Database
 
 TABLE = """
@@ -45,6 +46,13 @@ class _Row(Struct):
     version: int
     last_us: int
     running: int
+
+
+@runtime_checkable
+class KeepsTimers(Protocol):
+    """A driver that offers to be the store of an application's timers."""
+
+    def timers(self) -> TimerStore: ...
 
 
 class Timers:

@@ -10,30 +10,27 @@ how the driver is made, and how a request reaches it.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Protocol, cast
 
 from msgspec import Meta, Struct, json
 
 from ringfence.errors import Invalid, NotFound, RingfenceError
 from ringfence.kernel.ports import (
-    Clock,
     Endpoint,
     Health,
     Inbound,
     Principal,
     StaticName,
-    Timer,
     ToolEnv,
 )
 from ringfence.tools.http.answers.reply import Reply
 from ringfence.tools.http.binding.markers import Cookie, Header
 from ringfence.tools.http.contract import Method, Route
 from ringfence.tools.http.doubles import TRACE, Operation, Served, endpoint
+from ringfence.tools.http.doubles import LoopClock as LoopClock
+from ringfence.tools.http.doubles import environment as environment
 from ringfence.tools.http.live.streams import Stream
 
 
@@ -78,30 +75,6 @@ class Subject(Struct, frozen=True):
 
     make: Callable[[Mapping[str, object], ToolEnv], Ingress]
     client: Client
-
-
-class LoopClock:
-    """Real time, from the running loop."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        return asyncio.get_running_loop().call_later(max(0, when - time.monotonic()), callback)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
-def environment(
-    clock: Clock | None = None, health: Callable[[], Health] = lambda: Health("ready")
-) -> ToolEnv:
-    """Return what a driver is made with, here."""
-    here = Path()
-    return ToolEnv("shop", "http", here, here, clock or LoopClock(), {}, health)
 
 
 class NewOrder(Struct):

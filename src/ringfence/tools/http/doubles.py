@@ -6,19 +6,26 @@ RingfenceError with a trace id. Used by `conformance.py` and by tests of single 
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar, get_type_hints
 
 from ringfence.errors import AppError, RingfenceError
 from ringfence.kernel.ports import (
     REQUIRED,
+    Clock,
     Declaration,
     Declared,
+    Health,
     Inbound,
     Live,
     Parameter,
     Principal,
     Signature,
+    Timer,
+    ToolEnv,
     Work,
 )
 from ringfence.tools.http.contract import Method, Route
@@ -26,6 +33,30 @@ from ringfence.tools.http.contract import Method, Route
 T = TypeVar("T")
 Operation = Callable[..., Work]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+class LoopClock:
+    """Real time, from the running loop."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        return asyncio.get_running_loop().call_later(max(0, when - time.monotonic()), callback)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def environment(
+    clock: Clock | None = None, health: Callable[[], Health] = lambda: Health("ready")
+) -> ToolEnv:
+    """Return what a driver is made with, here."""
+    here = Path()
+    return ToolEnv("shop", "http", here, here, clock or LoopClock(), {}, health)
 
 
 class Lively:

@@ -94,7 +94,7 @@ def _quick_check(path: Path, wholly: bool, wait_s: float) -> str:
     # a crash has left in another journal than ours cannot be read so; opening it mends it.
     mode = "rw" if path.with_name(f"{path.name}-journal").exists() else "ro"
     quoted = f"{path.absolute().as_uri()}?mode={mode}"
-    line = sqlite3.connect(quoted, uri=True, timeout=wait_s, isolation_level=None)
+    line = sqlite3.connect(quoted, uri=True, timeout=wait_s, isolation_level=None, factory=Line)
     with closing(line):
         line.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if not wholly and path.stat().st_size > CHECKED_BYTES:

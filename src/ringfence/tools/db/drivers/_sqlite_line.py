@@ -44,6 +44,16 @@ class Line(sqlite3.Connection):
     path: Path | None = None  # for the errors that name it
     alarm: Callable[[StorageFailure], None] | None = None
 
+    def __init__(self, *where: Any, **options: Any) -> None:
+        super().__init__(*where, **options)
+        order_decimals(self)
+        self.share(Border())
+
+    def share(self, border: Border) -> None:
+        """Judge statements by what the connections to one file share."""
+        self.guard = Authorizer(border)
+        self.set_authorizer(self.guard)
+
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """Run a statement; one that begins with a domain's comment is bound to that domain.
 
@@ -110,9 +120,8 @@ def open_line(
     )
     line.path = path
     try:
-        order_decimals(line)
-        guard = line.guard = Authorizer(border or Border())
-        line.set_authorizer(guard)
+        if border is not None:
+            line.share(border)
         line.execute("PRAGMA foreign_keys = ON")
         line.execute("PRAGMA trusted_schema = OFF")
         line.execute("PRAGMA synchronous = FULL")
