@@ -9,7 +9,7 @@ context. Unmarked methods of a contract are the driver's own.
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace, TracebackType
 
 from ringfence.errors import RingfenceError
@@ -54,6 +54,7 @@ def handle(contract: type, target: object, state: ToolState, gate: Gate, plugin:
     return Handle(**methods)
 
 
+@cache  # asked for each transaction
 def _public(contract: type) -> list[str]:
     return [
         name

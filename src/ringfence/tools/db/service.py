@@ -7,7 +7,7 @@ plugin gets. `units.py` has the rules of transactions. Called by drivers.
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from inspect import iscoroutinefunction
+from types import CoroutineType
 from typing import TypeVar, overload
 
 from ringfence.errors import TransactionHeld
@@ -109,19 +109,20 @@ class Handle:
         return await self._alone(run, statement.shown, math.inf)
 
     async def run(self, work: Callable[[UnitOfWork], R]) -> R:
-        if iscoroutinefunction(work):
-            raise QueryError(
-                "expected a plain function, got an `async def`.",
-                subject=f"{self.grant.instance}.run",
-                hint="Write it as `def`, or open a `transaction()`.",
-            )
-
         def call(execute: Execute) -> R:
             unit = Work(execute, self.grant.plugin, self.statements, self.shapes)
             try:
-                return work(unit)
+                result = work(unit)
             finally:
                 unit.end()
+            if isinstance(result, CoroutineType):
+                result.close()
+                raise QueryError(
+                    "expected a plain function, got an `async def`.",
+                    subject=f"{self.grant.instance}.run",
+                    hint="Write it as `def`, or open a `transaction()`.",
+                )
+            return result
 
         async def run(session: Session) -> R:
             return await session.work(work, call)

@@ -109,7 +109,7 @@ class Statement(Struct, eq=False):
     """A statement, prepared.
 
     `text` is the driver's text; `shown` is the author's, shortened, for errors. `numbers` is empty
-    where the parameters are all `?`. The last three change: the driver learns them by running the
+    where the parameters are all `?`. The last four change: the driver learns them by running the
     statement.
     """
 
@@ -122,6 +122,7 @@ class Statement(Struct, eq=False):
     pace: Pace = Pace.UNPROVEN
     runs: int = 0  # on the event loop
     slow_runs: int = 0  # of these, such as took its processor's time
+    watched: bool = False  # the last one kept the event loop; the next one is looked at
 
     def expect(self, params: tuple[object, ...]) -> None:
         """Raise QueryError unless there is a value for each parameter, and none besides."""

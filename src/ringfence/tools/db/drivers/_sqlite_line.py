@@ -30,6 +30,8 @@ R = TypeVar("R")
 
 # What an event loop may be kept from its other work by one statement.
 SHORT_S = 0.001
+# One that waits for longer, for the disk or a processor, runs on a thread the next time.
+STALLED_S = 0.01
 # A statement that keeps the loop longer in one of so many runs stays away from it for good.
 SELDOM = 1000
 
@@ -186,6 +188,7 @@ class Paced(Protocol):
     pace: Pace
     runs: int
     slow_runs: int
+    watched: bool
 
 
 class Pacing(Struct, eq=False):
@@ -194,15 +197,38 @@ class Pacing(Struct, eq=False):
     pace: Pace = Pace.UNPROVEN
     runs: int = 0
     slow_runs: int = 0
+    watched: bool = False
 
 
 def measured(paced: Paced, call: Callable[[], R]) -> R:
-    """Run something on a thread and learn from it; as `run_on_thread` does."""
+    """Run something on a thread and learn from it; as `run_on_thread` does.
+
+    The first run also prepares its statements, so one slow run is not enough to tell.
+    """
     started = thread_time()
     result = call()
-    took = thread_time() - started
-    paced.pace = Pace.SHORT if took < SHORT_S and paced.pace is not Pace.SLOW else Pace.SLOW
+    if thread_time() - started >= SHORT_S:
+        paced.slow_runs += 1
+        paced.pace = Pace.SLOW if paced.slow_runs > 1 else Pace.UNPROVEN
+    elif paced.pace is not Pace.SLOW:
+        paced.pace = Pace.SHORT
     return result
+
+
+def _judge(paced: Paced, took: float, busy: float) -> None:
+    """Decide after a run that kept the loop, or that was watched because the last one had.
+
+    To ask for the processor's time costs as much as a short statement, so it is asked for only
+    then. Waiting for the disk or a processor may be over next time, and one slow run may have been
+    a garbage collection; two are its own.
+    """
+    worked = paced.watched and thread_time() - busy > SHORT_S
+    paced.watched = took > SHORT_S
+    paced.slow_runs += worked
+    if paced.slow_runs > 1 and paced.slow_runs * SELDOM > paced.runs:
+        paced.pace = Pace.SLOW
+    elif took > STALLED_S:
+        paced.pace = Pace.UNPROVEN
 
 
 class Inline:
@@ -214,32 +240,30 @@ class Inline:
     def run(
         self, line: sqlite3.Connection, statement: Statement, values: tuple[object, ...]
     ) -> Answer:
-        """Run a statement here and now; after a slow run, the next one is on a thread."""
-        busy = thread_time()
+        """Run a statement here and now; after a slow run, the next one is watched."""
+        busy = thread_time() if statement.watched else 0.0
         started = perf_counter()
         try:
             return run(line, statement, values)
         finally:
-            self._count(statement, perf_counter() - started, busy)
+            took = perf_counter() - started
+            self._spent += took
+            statement.runs += 1
+            if statement.watched or took > SHORT_S:
+                _judge(statement, took, busy)
 
     def work(self, paced: Paced, call: Callable[[], R]) -> R:
         """Run a unit of work, as `run` does a statement."""
-        busy = thread_time()
+        busy = thread_time() if paced.watched else 0.0
         started = perf_counter()
         try:
             return call()
         finally:
-            self._count(paced, perf_counter() - started, busy)
-
-    def _count(self, paced: Paced, took: float, busy: float) -> None:
-        """Decide after a run that kept the loop. Waiting for the disk or a processor may be over
-        next time, and one slow run may have been a garbage collection; two are its own."""
-        self._spent += took
-        paced.runs += 1
-        if took > SHORT_S:
-            paced.slow_runs += thread_time() - busy > SHORT_S
-            often = paced.slow_runs > 1 and paced.slow_runs * SELDOM > paced.runs
-            paced.pace = Pace.SLOW if often else Pace.UNPROVEN
+            took = perf_counter() - started
+            self._spent += took
+            paced.runs += 1
+            if paced.watched or took > SHORT_S:
+                _judge(paced, took, busy)
 
     def due(self) -> bool:
         """Whether the event loop should get a turn now; asking starts the count again."""

@@ -235,8 +235,9 @@ class WriterSession:
             except BaseException:
                 self.undo()
                 raise
-        group.join(self._holder, self._wrote, self._writer.clock.monotonic())
-        self._leave()
+        now = self._writer.clock.monotonic()
+        group.join(self._holder, self._wrote, now)
+        self._leave(now)
         cancelled = await group.outcome()
         if cancelled is not None:
             cancelled.add_note(COMMITTED if group.failure is None else NOT_COMMITTED)
@@ -274,9 +275,9 @@ class WriterSession:
         finally:
             self._leave()
 
-    def _leave(self) -> None:
+    def _leave(self, now: float | None = None) -> None:
         self._left = True
-        now = self._writer.clock.monotonic()
+        now = self._writer.clock.monotonic() if now is None else now
         self._writer.learn(self._holder, now - self._began_at)
         self._writer.pass_on(now)
 
