@@ -4,7 +4,7 @@ Statements come prepared, and answers go back as they are; what they mean to a f
 driver's business. Implemented by drivers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from ringfence.errors import ToolError
@@ -89,7 +89,7 @@ class Engine(Protocol):
         """Make a reading statement ready to be run piece by piece; touches nothing yet."""
         ...
 
-    async def begin(self, holder: str, hold_s: float | None) -> Session:
+    def begin(self, holder: str, hold_s: float | None) -> Awaitable[Session]:
         """Wait for the right to write, in order of asking, and open a transaction.
 
         Args:

@@ -40,7 +40,8 @@ class Prepared:
         if not isinstance(sql, str):
             sql, params = self._compiled(sql, params)
         statement = self._statements.of(sql)
-        statement.expect(params)
+        if len(params) != statement.parameters:
+            statement.expect(params)
         return statement, params
 
     def many(self, sql: str, rows: Iterable[Params]) -> tuple[Statement, Sequence[Params]]:

@@ -148,12 +148,13 @@ def patience(line: sqlite3.Connection, wait_s: float) -> Iterator[None]:
 def run(line: sqlite3.Connection, statement: Statement, values: tuple[object, ...]) -> Answer:
     """Run a statement to its end and learn nothing from it."""
     try:
-        cursor = line.execute(statement.text, statement.bound(values))
-        rows = cursor.fetchall()
+        bound = statement.bound(values) if statement.numbers else values
+        cursor = line.execute(statement.text, bound)
+        columns = cursor.description
+        rows = cursor.fetchall() if columns else []
     except FAILURES as error:
         raise explained(error, statement, line) from None
-    columns = cursor.description
-    names = tuple(column[0] for column in columns) if columns else ()
+    names = tuple([column[0] for column in columns]) if columns else ()
     if statement.kind is Kind.READ:
         return Answer(names, rows, 0)
     changed = cursor.rowcount

@@ -10,7 +10,7 @@ Made, started and stopped by the kernel, which hands out what `handle` returns.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -229,7 +229,7 @@ class Driver:
             raise stopped()
         return self._streams.stream(statement, params)
 
-    async def begin(self, holder: str, hold_s: float | None) -> WriterSession:
+    def begin(self, holder: str, hold_s: float | None) -> Coroutine[object, None, WriterSession]:
         """Serve `service.Engine`."""
         if self._writer is None or self._presence is None:
             raise stopped()
@@ -238,4 +238,4 @@ class Driver:
         except StorageFailure as failure:
             self._alarm(failure)
             raise
-        return await self._writer.begin(holder, hold_s)
+        return self._writer.begin(holder, hold_s)
