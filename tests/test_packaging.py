@@ -15,7 +15,7 @@ import ringfence
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ringfence.__path__[0])
 # Nobody imports these: uvicorn loads the first two by name, starlette reads forms with the third.
-LOADED_BY_NAME = {"httptools", "uvloop", "python_multipart"}
+LOADED_BY_NAME = {"httptools", "uvloop", "python_multipart", "tzdata"}
 # What each extra brings, pydantic's own core with it; and the one file that imports it.
 BROUGHT_BY = {"pydantic": {"pydantic", "pydantic_core"}, "sqlalchemy": {"sqlalchemy"}}
 USED_BY = {"pydantic": "adapters/pydantic.py", "sqlalchemy": "tools/db/core.py"}

@@ -272,7 +272,7 @@ def explain(content: bytes, read: BodyReader) -> list[Fault]:
 def _position(content: bytes, error: Exception) -> str:
     if not content:
         return "the body is empty; expected JSON"
-    if isinstance(error, UnicodeDecodeError):
+    if isinstance(error, UnicodeDecodeError) or "UTF-8" in str(error):
         return "the body is not UTF-8"
     said = str(error)
     return said if "(byte " in said else f"{said} (byte {len(content)})"
