@@ -166,10 +166,15 @@ class Wires:
         Raises:
             StartRefused: One of them is configured wrongly.
         """
-        configured = [name for name, table in self.config.tools.items() if table.tool == "db"]
-        names = sorted({"db", *configured})
-        made = {name: self.tools.driver(name, self._env(name, self.clock)) for name in names}
+        made = {name: self.tools.driver(name, self._env(name, self.clock)) for name in self._dbs()}
         return {n: d.maintenance() for n, d in made.items() if isinstance(d, Maintained)}
+
+    def unkept(self, kept: Mapping[str, Maintenance]) -> list[str]:
+        """List the databases that are not among those that can be maintained."""
+        return [name for name in self._dbs() if name not in kept]
+
+    def _dbs(self) -> list[str]:
+        return sorted({"db", *(n for n, t in self.config.tools.items() if t.tool == "db")})
 
     def budget(self, ingress: str) -> Budget:
         return self.config.budget(ingress)
@@ -460,7 +465,12 @@ def maintenance(root: Path) -> dict[str, Maintenance]:
     Raises:
         StartRefused: There is no application at `root`, or its configuration is wrong.
     """
-    return Wires(load(root, {})).databases()
+    wires = Wires(load(root, {}))
+    databases = wires.databases()
+    for name in wires.unkept(databases):
+        said = "its driver offers no maintenance: no migrations, backup or restore by command"
+        raise configuration.refused(wires.config, name, said, "use the tools of that database")
+    return databases
 
 
 def load(root: Path, overrides: Mapping[str, object]) -> Config:

@@ -1,4 +1,4 @@
-"""An application on our own tool, and our own driver for each of the others."""
+"""An application on our own tool, and our own driver for each other one that it uses."""
 
 import shutil
 from base64 import b64decode

@@ -11,7 +11,7 @@ from ringfence.errors import StartRefused
 from ringfence.kernel.ports import Grant
 from ringfence.testing import environment
 from ringfence.tools.log import Record
-from ringfence.tools.log.conformance import LogConformance, Subject
+from ringfence.tools.log.conformance import LogConformance, Subject, redact
 
 pytestmark = pytest.mark.anyio
 GRANT = Grant("orders.place_order", "orders", "log")
@@ -23,7 +23,7 @@ def records(path: Path) -> list[Record]:
 
 @pytest.fixture
 async def driver(tmp_path: Path) -> AsyncIterator[Driver]:
-    driver = Driver(Config(), environment("log", tmp_path))
+    driver = Driver(Config(), environment("log", tmp_path, redact=redact))
     await driver.start()
     yield driver
     await driver.stop()

@@ -7,6 +7,7 @@ A driver is started, asked for handles and stopped by its test, as the kernel wo
 who write drivers, with the suite of the tool.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ringfence.kernel.ports import Clock, Declaration, Endpoint, Health, ToolEnv
@@ -14,13 +15,20 @@ from ringfence.tools.clock.drivers import system
 from ringfence.tools.http.doubles import Operation, Served
 
 
-def environment(instance: str, root: Path, *, clock: Clock | None = None) -> ToolEnv:
+def environment(
+    instance: str,
+    root: Path,
+    *,
+    clock: Clock | None = None,
+    redact: Callable[[str], str] = str,
+) -> ToolEnv:
     """Return what the kernel would make a driver with.
 
     Args:
         instance: Of the tool, as in `[tools.<instance>]`.
         root: The application's folder; each folder in its `domains/` is a domain.
         clock: Where the driver has its time from; by default the machine's.
+        redact: Masks the secrets of the application in a text; by default there are none.
     """
     domains = sorted((root / "domains").glob("[a-z]*/"))
     return ToolEnv(
@@ -31,6 +39,7 @@ def environment(instance: str, root: Path, *, clock: Clock | None = None) -> Too
         clock=clock or system.Driver(system.Config(), NotImplemented),
         domains={folder.name: folder for folder in domains},
         health=lambda: Health("ready"),
+        redact=redact,
     )
 
 

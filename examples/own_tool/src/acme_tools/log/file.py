@@ -18,7 +18,8 @@ from ringfence.errors import StartRefused
 from ringfence.kernel.ports import Grant, ToolEnv
 from ringfence.tools.log import Level, Log, Record
 from ringfence.tools.log.lines import json_line
-from ringfence.tools.log.service import Journal, KernelMessages, Logger
+from ringfence.tools.log.service import Journal, Logger
+from ringfence.tools.log.standard import Standard
 
 # What a stop waits for a disk that does not answer; the thread is a daemon.
 _STOP_S = 2.0
@@ -39,7 +40,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Driver:
-    """Appends each record to a file, and listens to the kernel's messages."""
+    """Appends each record to a file, those of the standard library's logging among them."""
 
     Config: ClassVar[type[Struct]] = Config
 
@@ -49,8 +50,8 @@ class Driver:
         self._instance = env.instance
         self._clock = env.clock
         self._pages = Pages(self._path, config.most_waiting, self._lost)
-        self._journal = Journal(self._pages.add, env.clock, config.level)
-        self._messages = KernelMessages(self._journal)
+        self._journal = Journal(self._write, env, config.level)
+        self._standard = Standard(self._journal, env, taking="auto")
 
     async def start(self) -> None:
         """Open the file once, so that a path that cannot be written refuses the start."""
@@ -62,11 +63,11 @@ class Driver:
                 "Give another `path`, or make its folder."
             ) from None
         self._pages.open()
-        self._messages.install()
+        self._standard.install()
 
     async def stop(self) -> None:
         """Stop to listen, and let what is waiting be written."""
-        self._messages.remove()
+        self._standard.remove()
         await asyncio.to_thread(self._pages.close, _STOP_S)
 
     def handle(self, grant: Grant) -> Log:
@@ -76,6 +77,9 @@ class Driver:
     def settle(self, timeout_s: float) -> bool:
         """Wait, with the whole thread, until all is written; return whether it is."""
         return self._pages.settle(timeout_s)
+
+    def _write(self, record: Record, error: BaseException | None) -> None:
+        self._pages.add(record)
 
     def _lost(self, count: int) -> Record:
         message = "log records dropped: the disk did not keep up"
