@@ -164,3 +164,15 @@ def test_a_refused_backup_is_a_failed_operation(
     assert invoke(["db", "backup", root]) == 1
     assert "nothing to back up" in capsys.readouterr().err
     assert invoke(["db", "bakup", root]) == 2
+
+
+def test_a_database_that_nobody_can_maintain_is_no_silent_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever believes that a backup was made must have one."""
+    monkeypatch.setattr("ringfence.app.Maintained", type("Nothing", (), {}))
+    root = str(write(tmp_path, NOTES))
+    for command, code in ((["migrate", root], 2), (["db", "backup", root], 1)):
+        capsys.readouterr()
+        assert invoke(command) == code
+        assert "offers no maintenance" in capsys.readouterr().err
