@@ -264,6 +264,38 @@ async def test_a_savepoint_survives_the_commit_of_others(driver: Driver, db: Dat
     assert await db.fetch_all(IDS) == [{"id": 1}, {"id": 2}]
 
 
+async def test_a_lock_that_comes_with_the_cancellation_is_given_back(
+    driver: Driver, db: Database, file: Path
+) -> None:
+    """A slow write waits for another process, and is cancelled as it gets what it waits for."""
+    inside, go, locked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as other:
+
+        async def first() -> None:
+            async with handle(driver, "orders.first").transaction() as tx:
+                await tx.execute(INSERT, 1, None)
+                inside.set()
+                await go.wait()
+            other.execute("BEGIN IMMEDIATE")  # before the one behind has begun anew
+            locked.set()
+
+        ahead = asyncio.create_task(first())
+        await inside.wait()
+        behind = asyncio.create_task(handle(driver, "orders.b").execute(f"{INSERT} -- new", 2, ""))
+        await asyncio.sleep(0)
+        go.set()
+        await locked.wait()
+        await asyncio.sleep(0.02)  # in which the thread begins to wait
+        behind.cancel()
+        await asyncio.sleep(0)
+        other.execute("COMMIT")
+        with pytest.raises(asyncio.CancelledError):
+            await behind
+        await ahead
+    assert await db.execute(INSERT, 3, None) == 1
+    assert await db.fetch_all(IDS) == [{"id": 1}, {"id": 3}]
+
+
 @pytest.mark.parametrize("turns", range(8))
 async def test_time_that_others_take_to_commit_is_not_the_holders(
     tmp_path: Path, turns: int

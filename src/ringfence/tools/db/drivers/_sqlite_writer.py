@@ -91,8 +91,6 @@ class Writer:
             else:
                 await self.open()
         except BaseException as error:
-            if self.group is None and self.usable and self.line.in_transaction:
-                self.line.execute("ROLLBACK")
             self.pass_on(self.clock.monotonic())
             if isinstance(error, sqlite3.Error):
                 raise translated(error, "db.transaction", self.line) from None
@@ -119,7 +117,12 @@ class Writer:
         """Wait for another process to let go; SQLite can only wait on a thread."""
         unwanted = threading.Event()
         job = self.worker.submit(lambda: self._open_in_slices(unwanted))
-        await job.wait_or_stop(unwanted.set)
+        try:
+            await job.wait_or_stop(unwanted.set)
+        except BaseException:  # cancelled, perhaps just when it had the lock
+            if self.usable and self.line.in_transaction:
+                self.line.execute("ROLLBACK")
+            raise
 
     def _open_in_slices(self, unwanted: threading.Event) -> None:
         slices = max(1, round(self._busy_timeout_s / _SLICE_S))
