@@ -172,7 +172,7 @@ def test_a_database_that_nobody_can_maintain_is_no_silent_success(
     """Whoever believes that a backup was made must have one."""
     monkeypatch.setattr("ringfence.app.Maintained", type("Nothing", (), {}))
     root = str(write(tmp_path, NOTES))
-    for command, code in ((["migrate", root], 2), (["db", "backup", root], 1)):
+    for command in (["migrate", root], ["db", "backup", root]):
         capsys.readouterr()
-        assert invoke(command) == code
+        assert invoke(command) == 2
         assert "offers no maintenance" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from ringfence.errors import ToolError, ToolUnavailable
 from ringfence.tools.db import (
     Database,
     ForeignKeyViolation,
+    HeldTooLong,
     SerializationFailure,
     Transaction,
     UniqueViolation,
@@ -238,6 +239,84 @@ async def test_a_slow_write_is_stopped_without_loss_to_others(driver: Driver, db
         await crowd.tasks[1]
     await crowd.tasks[2]
     assert await db.fetch_all(IDS) == [{"id": 1}, {"id": 3}]
+
+
+async def test_a_savepoint_survives_the_commit_of_others(driver: Driver, db: Database) -> None:
+    """A first write that may be slow has the others committed; savepoints around it still undo."""
+    crowd = Crowd(driver)
+    await crowd.first(1)
+    mine = handle(driver, "orders.b")
+
+    async def refused(tx: Transaction) -> None:
+        async with mine.transaction():
+            await tx.execute(INSERT, 3, None)
+            raise LookupError
+
+    async def nested() -> None:
+        async with mine.transaction() as tx, mine.transaction():
+            async with mine.transaction() as inner:
+                await inner.execute(f"{INSERT} -- new", 2, None)
+            with pytest.raises(LookupError):
+                await refused(tx)
+
+    crowd.tasks.append(asyncio.create_task(nested()))
+    assert await crowd.end() == [None, None]
+    assert await db.fetch_all(IDS) == [{"id": 1}, {"id": 2}]
+
+
+async def test_a_lock_that_comes_with_the_cancellation_is_given_back(
+    driver: Driver, db: Database, file: Path
+) -> None:
+    """A slow write waits for another process, and is cancelled as it gets what it waits for."""
+    inside, go, locked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as other:
+
+        async def first() -> None:
+            async with handle(driver, "orders.first").transaction() as tx:
+                await tx.execute(INSERT, 1, None)
+                inside.set()
+                await go.wait()
+            other.execute("BEGIN IMMEDIATE")  # before the one behind has begun anew
+            locked.set()
+
+        ahead = asyncio.create_task(first())
+        await inside.wait()
+        behind = asyncio.create_task(handle(driver, "orders.b").execute(f"{INSERT} -- new", 2, ""))
+        await asyncio.sleep(0)
+        go.set()
+        await locked.wait()
+        await asyncio.sleep(0.02)  # in which the thread begins to wait
+        behind.cancel()
+        await asyncio.sleep(0)
+        other.execute("COMMIT")
+        with pytest.raises(asyncio.CancelledError):
+            await behind
+        await ahead
+    assert await db.execute(INSERT, 3, None) == 1
+    assert await db.fetch_all(IDS) == [{"id": 1}, {"id": 3}]
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_time_that_others_take_to_commit_is_not_the_holders(
+    tmp_path: Path, turns: int
+) -> None:
+    """Nobody writes meanwhile, even when the clock says that the holder's time is up."""
+    migrations(tmp_path, {"orders": SCHEMA})
+    clock = still(tmp_path)
+    async with running(make(tmp_path, clock=clock)) as driver:
+        await proved(driver)
+        crowd = Crowd(driver)
+        await crowd.first(1)
+        crowd.queue("orders.b", (f"{INSERT} -- new", 2, None))
+        crowd.queue("orders.c", (INSERT, 3, None))
+        ending = asyncio.create_task(crowd.end())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        clock.advance(0.3)
+        told = await ending
+        assert all(error is None or isinstance(error, HeldTooLong) for error in told)
+        kept = [{"id": row} for row, error in enumerate(told, start=1) if error is None]
+        assert await handle(driver).fetch_all(IDS) == kept
 
 
 async def test_one_that_waits_its_turn_can_be_cancelled(driver: Driver, db: Database) -> None:

@@ -8,9 +8,11 @@ from threading import Event
 
 import pytest
 
+from ringfence import wait
+from ringfence.errors import RingfenceError
 from ringfence.testing import boot
 from ringfence.tools.clock.drivers.fake import Driver as FakeClock
-from ringfence.tools.db import Database, HeldTooLong, UnitOfWork
+from ringfence.tools.db import Database, HeldTooLong, UnitOfWork, WrongTask
 from ringfence.tools.db.drivers.sqlite import Driver
 
 from .support import handle, make, migrations, running, still
@@ -213,6 +215,20 @@ async def test_a_unit_of_work_is_ended(db: Database, clock: FakeClock) -> None:
         await running
     assert await db.fetch_value(COUNT, into=int) == 0
     assert await db.execute(INSERT, "c") == 1
+
+
+async def test_a_unit_of_work_that_waits_for_the_database_is_told(db: Database) -> None:
+    """It has what it would wait for, on the thread or on the loop; the next one goes ahead."""
+
+    def work(unit: UnitOfWork) -> int:
+        unit.execute(INSERT, "a")
+        return wait(db.execute(INSERT, "b"))
+
+    for _ in range(3):
+        with pytest.raises((WrongTask, RingfenceError), match="event loop"):
+            await db.run(work)
+    assert await db.execute(INSERT, "c") == 1
+    assert await db.fetch_value(COUNT, into=int) == 1
 
 
 async def test_an_idle_driver_sets_no_timer(db: Database, clock: FakeClock) -> None:

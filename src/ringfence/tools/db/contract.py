@@ -94,7 +94,8 @@ class HeldTooLong(ToolError, code="db.held_too_long"):
 
 
 class WrongTask(ToolError, code="db.wrong_task"):
-    """A transaction was used by another task than the one that opened it, or a stream by two."""
+    """A transaction was used by another task than the one that opened it, or a stream by two; or
+    a database on another event loop than the one that it was started on."""
 
 
 class SerializationFailure(ToolUnavailable, code="db.serialization_failure"):

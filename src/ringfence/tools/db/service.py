@@ -7,7 +7,7 @@ plugin gets. `units.py` has the rules of transactions. Called by drivers.
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from types import CoroutineType
+from types import CoroutineType, GeneratorType
 from typing import TypeVar, overload
 
 from ringfence.errors import TransactionHeld
@@ -109,25 +109,23 @@ class Handle:
         return await self._alone(run, statement.shown, math.inf)
 
     async def run(self, work: Callable[[UnitOfWork], R]) -> R:
+        subject = f"{self.grant.instance}.run"
+
         def call(execute: Execute) -> R:
             unit = Work(execute, self.grant.plugin, self.statements, self.shapes)
             try:
                 result = work(unit)
+                if isinstance(result, CoroutineType | GeneratorType):  # nothing of it has run
+                    result.close()
+                    raise _not_plain(subject)
+                return result
             finally:
                 unit.end()
-            if isinstance(result, CoroutineType):
-                result.close()
-                raise QueryError(
-                    "expected a plain function, got an `async def`.",
-                    subject=f"{self.grant.instance}.run",
-                    hint="Write it as `def`, or open a `transaction()`.",
-                )
-            return result
 
         async def run(session: Session) -> R:
             return await session.work(work, call)
 
-        return await self._alone(run, f"{self.grant.instance}.run", None)
+        return await self._alone(run, subject, None)
 
     @overload
     def stream(self, sql: Sql, *params: object) -> Rows[Row]: ...
@@ -193,3 +191,11 @@ class Handle:
             raise
         await session.commit()
         return result
+
+
+def _not_plain(subject: str) -> QueryError:
+    return QueryError(
+        "expected a plain function, got an `async def` or a generator.",
+        subject=subject,
+        hint="Write it as `def`, without `yield`, or open a `transaction()`.",
+    )

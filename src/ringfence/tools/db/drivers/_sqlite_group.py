@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ringfence.errors import ToolError
+from ringfence.tools.db.contract import WrongTask
 from ringfence.tools.db.drivers._sqlite_line import stopped
 
 # A group that is older or larger is committed though others wait: its first member waits as well.
@@ -29,16 +30,28 @@ class Turn:
     def __init__(self, idle: Callable[[], None]) -> None:
         self.closed = False
         self._idle = idle
+        self._loop = asyncio.get_running_loop()
         self._taken = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def take(self) -> None:
-        """Return once it is the caller's."""
+        """Return once it is the caller's.
+
+        Raises:
+            WrongTask: The caller runs on another event loop: nobody could ever wake him.
+            ToolUnavailable: The driver has been stopped.
+        """
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongTask(
+                "it was asked for on another event loop; expected the one that it was started on.",
+                subject="db.transaction",
+                hint="In the function of a `run`, use the unit that it is given, and no `wait`.",
+            )
         if self.closed:
             raise stopped()
         if self.seize():
             return
-        waiter = asyncio.get_running_loop().create_future()
+        waiter = self._loop.create_future()
         self._waiting.append(waiter)
         try:
             await waiter

@@ -8,7 +8,7 @@ SHORT_S. Called by `_sqlite_writer.py`, `_sqlite_readers.py`, `_sqlite_streams.p
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any, Protocol, TypeVar
@@ -90,6 +90,11 @@ class Line(sqlite3.Connection):
             if judged is not None:
                 raise judged from None
             return self.executemany(sql, parameters)
+
+    def interrupt(self) -> None:
+        """End the statement that runs, if one does: another thread may have closed it by now."""
+        with suppress(sqlite3.ProgrammingError):
+            super().interrupt()
 
     def close(self) -> None:
         """Close it, and what was kept to judge statements by."""

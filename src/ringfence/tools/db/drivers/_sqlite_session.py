@@ -8,6 +8,7 @@ ended is committed first. Invariant: it passes the turn on exactly once, however
 
 import asyncio
 import logging
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -68,6 +69,8 @@ class WriterSession:
         self._began_at = began_at
         self._task = asyncio.current_task()
         self._job: Job[object] | None = None
+        self._parting = False  # the connection is COMMIT's, or waits for another process
+        self._marks: list[str] = []
         self._harmless = True  # whether what is on the thread may be interrupted
         self._read = False
         self._wrote = False
@@ -164,19 +167,35 @@ class WriterSession:
         if self._wrote:  # too late this time: it runs to its end
             writer.keep_apart(self._holder)
             return
-        seen = self._version()
+        seen, before = self._version(), self._group
         self._do("RELEASE ringfence_member")
         self._member = False
-        await writer.commit_now()
-        await writer.open()
-        assert writer.group is not None
-        before, self._group = self._group, writer.group
+        await self._begin_anew()
+        for name in self._marks:
+            self._do(f"SAVEPOINT {name}")
         if self._read and (before.failure is not None or seen != self._version()):
             raise SerializationFailure(
                 "another process wrote while this transaction was under way.",
                 subject="db.transaction",
                 hint="Try again; nothing of it was kept.",
             )
+
+    async def _begin_anew(self) -> None:
+        """Commit what others have ended, and go on in a group of one's own; the time that this
+        takes is not the holder's."""
+        writer = self._writer
+        left_s = self.ends_at - writer.clock.monotonic()
+        self._parting, self.ends_at = True, math.inf
+        try:
+            await writer.commit_now()
+            self._use()
+            await writer.open()
+            assert writer.group is not None
+            self._group = writer.group
+            self._use()
+        finally:
+            self._parting, self.ends_at = False, writer.clock.monotonic() + left_s
+            writer.watch(self.ends_at)
 
     def _version(self) -> int:
         """Return a number that changes when another connection has committed."""
@@ -204,12 +223,15 @@ class WriterSession:
     async def mark(self, name: str) -> None:
         self._use()
         self._do(f"SAVEPOINT {name}")
+        self._marks.append(name)
 
     async def keep(self, name: str) -> None:
         self._use()
         self._do(f"RELEASE {name}")
+        self._marks.pop()
 
     async def rewind(self, name: str) -> None:
+        self._marks.pop()
         if self.alive:
             self._do(f"ROLLBACK TO {name}")
             self._do(f"RELEASE {name}")
@@ -302,6 +324,8 @@ class WriterSession:
         self._end_now()
 
     def _end_now(self) -> None:
+        if self._parting:
+            return  # it finds out when it has the connection again
         if self._job is None:
             self.undo()
         elif self._harmless:

@@ -81,18 +81,16 @@ class Writer:
         """
         await self.turn.take()
         try:
-            if self.turn.closed:
-                raise stopped()
             if self.group is not None and holder in self._slow:
                 await self.commit_now()
+            if self.turn.closed:
+                raise stopped()
             member = self.group is not None
             if member:
                 self.line.execute("SAVEPOINT ringfence_member")
             else:
                 await self.open()
         except BaseException as error:
-            if self.group is None and self.usable and self.line.in_transaction:
-                self.line.execute("ROLLBACK")
             self.pass_on(self.clock.monotonic())
             if isinstance(error, sqlite3.Error):
                 raise translated(error, "db.transaction", self.line) from None
@@ -101,7 +99,7 @@ class Writer:
         limit_s = self._hold_s if hold_s is None else hold_s
         now = self.clock.monotonic()
         session = self.holder = WriterSession(self, self.group, holder, member, limit_s, now)
-        self._watch(session.ends_at)
+        self.watch(session.ends_at)
         return session
 
     async def open(self) -> None:
@@ -119,7 +117,12 @@ class Writer:
         """Wait for another process to let go; SQLite can only wait on a thread."""
         unwanted = threading.Event()
         job = self.worker.submit(lambda: self._open_in_slices(unwanted))
-        await job.wait_or_stop(unwanted.set)
+        try:
+            await job.wait_or_stop(unwanted.set)
+        except BaseException:  # cancelled, perhaps just when it had the lock
+            if self.usable and self.line.in_transaction:
+                self.line.execute("ROLLBACK")
+            raise
 
     def _open_in_slices(self, unwanted: threading.Event) -> None:
         slices = max(1, round(self._busy_timeout_s / _SLICE_S))
@@ -155,7 +158,7 @@ class Writer:
 
     def _when_idle(self) -> None:
         """Commit once whatever is ready to run has had its chance to join."""
-        if self.group is not None and not self._soon:
+        if self.group is not None and self.usable and not self._soon:
             self._soon = True
             asyncio.get_running_loop().call_soon(self._commit_if_idle)
 
@@ -260,9 +263,9 @@ class Writer:
 
     # ---- how long one may hold it
 
-    def _watch(self, ends_at: float) -> None:
+    def watch(self, ends_at: float) -> None:
         """Look again when the holder's time is up; one timer serves all who are short."""
-        if ends_at == float("inf"):
+        if ends_at == float("inf") or self.turn.closed:
             return
         if self._timer is not None:
             if self._timer_at <= ends_at:
@@ -279,7 +282,7 @@ class Writer:
         if self.clock.monotonic() >= holder.ends_at:
             holder.expire()
         else:
-            self._watch(holder.ends_at)
+            self.watch(holder.ends_at)
 
     # ---- the end
 

@@ -85,6 +85,9 @@ class Job(Generic[R]):
                 await self._waiter
             except asyncio.CancelledError as error:
                 cancelled = error
+            except GeneratorExit:
+                self._block(_nothing)
+                raise
         return cancelled
 
     async def wait_or_stop(self, stop: Callable[[], None]) -> R:
@@ -114,6 +117,10 @@ class Job(Generic[R]):
         if not self.done:
             stop()
             self._loop.call_later(_AGAIN_S, self.insist, stop)
+
+
+def _nothing() -> None:
+    """What cannot be stopped is waited for."""
 
 
 class Worker:

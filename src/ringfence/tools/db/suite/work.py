@@ -1,6 +1,7 @@
 """The suite's part on units of work: several statements, or many rows, as one transaction."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 from msgspec import Struct
@@ -89,7 +90,7 @@ class WorkConformance(Conformance):
         assert await db.fetch_value(AMOUNT, 1, into=int) == 40
 
     async def test_a_unit_of_work_is_over_with_its_function(self, db: Database) -> None:
-        """What is kept of it refuses, and a coroutine function is none."""
+        """What is kept of it refuses; a coroutine or a generator would not even have begun."""
         kept: list[UnitOfWork] = []
         await db.run(kept.append)
         with pytest.raises(TransactionEnded):
@@ -98,8 +99,12 @@ class WorkConformance(Conformance):
         async def work(unit: UnitOfWork) -> None:
             unit.execute(INSERT, 1, "a", 1)
 
-        with pytest.raises(QueryError, match="plain function"):
-            await db.run(work)  # type: ignore[unused-coroutine]
+        def rows(unit: UnitOfWork) -> Iterator[int]:
+            yield unit.execute(INSERT, 1, "a", 1)
+
+        for wrong in (work, lambda unit: work(unit), rows):
+            with pytest.raises(QueryError, match="plain function"):
+                await db.run(wrong)
         assert await db.fetch_value(COUNT, into=int) == 0
 
     async def test_inside_a_transaction_a_unit_of_work_is_refused(self, db: Database) -> None:
