@@ -323,7 +323,7 @@ def test_a_missing_variable_is_named_with_its_key(app: Path) -> None:
     assert "NO_SUCH_VARIABLE" in found.message
 
 
-@pytest.mark.parametrize("text", ["${}", "${A B}", "${OPEN", "x${1}"])
+@pytest.mark.parametrize("text", ["${}", "${A B}", "${OPEN", "x${1}", "${A:-${B}}", "${A:-{b}}"])
 def test_a_malformed_variable_is_refused(app: Path, text: str) -> None:
     """What looks like a variable and is none is a mistake, never text."""
     (found,) = refused(app, f'[settings.a]\nx = "{text}"\n')
@@ -456,6 +456,20 @@ def test_a_class_that_refuses_its_values_is_told(app: Path) -> None:
         StartRefused, match=r"settings\.window: Window refuses it: low is above high"
     ):
         section(config, Window)
+
+
+def test_a_reason_may_name_the_key_of_a_secret(app: Path) -> None:
+    """The name is none: whoever reads it knows where to look."""
+
+    class Mail(Settings, section="mail"):
+        password: Secret
+
+        def __post_init__(self) -> None:
+            raise ValueError("password is too simple")
+
+    config = load(app, overrides={"settings": {"mail": {"password": CANARY}}})
+    with pytest.raises(StartRefused, match="Mail refuses it: password is too simple"):
+        section(config, Mail)
 
 
 def test_a_configuration_prints_no_values(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,9 @@ def knowing(*values: object) -> Redactor:
         quote_plus(SECRET),
         json.dumps(SECRET),
         repr(SECRET),
+        SECRET.encode().hex(),
+        SECRET.encode().hex().upper(),
+        quote(SECRET, safe="").lower(),
         f"https://x/?key={quote(SECRET)}&page=2",
     ],
 )
@@ -53,6 +56,16 @@ def test_a_secret_is_masked_in_the_forms_that_it_is_written_in(form: str) -> Non
     assert "et" not in masked
     assert masked.startswith("calling with ")
     assert masked.endswith(" now")
+
+
+@given(st.text(min_size=SHORTEST))
+def test_a_secret_is_masked_as_python_shows_text_and_bytes(secret: str) -> None:
+    """Also spelled in ASCII, as messages are that repeat a name."""
+    secret = secret.encode("utf-8", "replace").decode().strip()
+    assume(len(secret) >= SHORTEST)
+    redact = knowing(Secret(secret))
+    for shown in (repr(secret), ascii(secret), repr(secret.encode())):
+        assert "***" in redact(shown)
 
 
 @given(st.text(min_size=SHORTEST), st.text(max_size=8))

@@ -24,7 +24,8 @@ OVERRIDES = "(command line or test)"
 
 _DEPTH = 32  # far beyond what anyone writes, far below what recursion can take
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
-_VARIABLE_BODY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+# A variable ends at its first brace: with another one in the default it would end too early.
+_VARIABLE_BODY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-([^{]*))?", re.DOTALL)
 _FILE_BODY = re.compile(r"file:(?!-)\s*(\S.*)", re.DOTALL)
 _FILE_BYTES = 1 << 20  # what Kubernetes allows a secret
 _TOML_PLACE = re.compile(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)

@@ -23,6 +23,7 @@ from ringfence.settings import HIDDEN, Secret, looks_secret
 SHORTEST = 8
 _LONGEST_CHAIN = 100
 _SCHEME = re.compile(r"[A-Za-z][\w-]{2,15}\s+(\S+)")
+_ESCAPE = re.compile(r"%[0-9A-F]{2}")
 _USER_INFO = re.compile(r"(://[^\s/?#@:'\"]*:)[^\s/?#'\"]+@")
 
 
@@ -159,9 +160,11 @@ def _forms(secret: str) -> Iterator[str]:
     for whole in {text.strip() for text in wholes}:
         if len(whole) >= SHORTEST:
             yield whole
-            yield from (repr(whole)[1:-1], json.dumps(whole)[1:-1])
+            yield from (repr(whole)[1:-1], ascii(whole)[1:-1], json.dumps(whole)[1:-1])
             content = whole.encode("utf-8", "surrogatepass")
-            yield from (quote(content), quote(content, safe=""), quote_plus(content))
+            yield from (repr(content)[2:-1], content.hex(), content.hex().upper())
+            for quoted in (quote(content), quote(content, safe=""), quote_plus(content)):
+                yield from {quoted, _ESCAPE.sub(lambda escape: escape[0].lower(), quoted)}
             yield from _base64(content)
 
 

@@ -226,7 +226,7 @@ class Reading:
             n: v for n, v in table.items() if self.source.is_private((*key, n) if n else key)
         }
         shown = self.source.redactor(told) == told and not any(
-            _is_part(text, told) for text in _texts(private)
+            _is_part(text, told) for value in private.values() for text in _texts(value)
         )
         return told if shown else "the reason may hold a secret and is not shown"
 

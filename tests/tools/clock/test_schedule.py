@@ -41,6 +41,8 @@ def findings(root: Path, source: str) -> list[Finding]:
         ("@every(-5)", "RF403", "-5 is no span of time"),
         ('@every(float("nan"))', "RF403", "nan is no span of time"),
         ('@every(float("inf"))', "RF403", "inf is no span of time"),
+        ("@every(1e300)", "RF403", "1e+300 is no span of time"),
+        ('@cron("0 3 * * *", jitter=1e13)', "RF403", "is no span of time"),
         ('@every("500ms")', "RF403", "'500ms' is too short; expected at least 1 s"),
         ('@every("5m", jitter="5m")', "RF403", "jitter '5m' is not less than the interval"),
         ("@every(None)", "RF406", "got `null` - at `$.interval`"),

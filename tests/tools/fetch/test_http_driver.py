@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 from ringfence.errors import StartRefused
-from ringfence.settings import Secret
-from ringfence.tools.fetch import BadResponse, LinkUnavailable, OutcomeUnknown, RefusedTarget
+from ringfence.settings import Seconds, Secret
+from ringfence.tools.fetch import (
+    BadResponse,
+    LinkUnavailable,
+    OutcomeUnknown,
+    RefusedTarget,
+    UnexpectedStatus,
+)
 from ringfence.tools.fetch.conformance import OtherSide, answer
 from ringfence.tools.fetch.doubles import Recorded, Reply, StandingClock, served
 from ringfence.tools.fetch.options import Config
@@ -426,3 +432,59 @@ async def test_another_origin_gets_nothing_of_the_links() -> None:
     (hook,) = other.requests
     assert not {"authorization", "x-key", "traceparent"} & set(hook.headers)
     assert (hook.path, hook.query) == ("hook", "a=1&b=2")
+
+
+async def test_another_origin_hears_nothing_of_what_was_said_to_the_first() -> None:
+    """A redirect between origins that a link may reach takes no header of the feature's along."""
+    other = OtherSide(answer("there"))
+    async with served(other) as elsewhere:
+        here = OtherSide(Reply(302, {"location": f"{elsewhere}b?c=1"}))
+        async with served(here) as base_url:
+            origins = [url.removesuffix("/base/") for url in (base_url, elsewhere)]
+            keys = Config(absolute=origins, private=True, redirects=1)
+            async with started(keys, StandingClock()) as driver:
+                said = {"Authorization": "Bearer customer", "X-Api-Key": "theirs"}
+                got = await driver.handle(GRANT).get(f"{base_url}a", headers=said, into=str)
+    assert got == "there"
+    (asked,) = other.requests
+    assert asked.query == "c=1"
+    assert not {"authorization", "x-api-key"} & set(asked.headers)
+
+
+async def test_errors_name_an_absolute_url_by_its_origin() -> None:
+    """The rest of it may be what only its owner knows, as with the hooks of a chat."""
+    other = OtherSide(answer("no number"), Reply(200, {}, b"half", cut=True))
+    async with served(other) as base_url:
+        keys = Config(absolute=[base_url.removesuffix("/base/")], private=True)
+        async with started(keys, StandingClock()) as driver:
+            link, url = driver.handle(GRANT), f"{base_url}canary?sig=canary"
+            with pytest.raises(BadResponse) as whole:
+                await link.get(url, into=int)
+            with pytest.raises(LinkUnavailable) as streamed:
+                async with link.stream("GET", url) as download:
+                    [_ async for _ in download.chunks()]
+    for failed in (whole, streamed):
+        assert keys.absolute[0] in str(failed.value)
+        assert "canary" not in str(failed.value)
+
+
+async def test_a_status_counts_though_its_body_never_ends() -> None:
+    """A charge that was declined was not perhaps made."""
+    clock, came = StandingClock(), asyncio.Event()
+    said = b"HTTP/1.1 402 Payment Required\r\ncontent-length: 1000\r\n\r\nno"
+
+    class Watched(set[int]):
+        def __contains__(self, status: object) -> bool:
+            came.set()
+            return super().__contains__(status)
+
+    keys = {"timeout": Seconds(4), "read_timeout": Seconds(60)}
+    async with raw(said) as server, started(config(server.base_url, **keys), clock) as driver:
+        link = driver.handle(GRANT)
+        asked = asyncio.ensure_future(link.post("charges", json=1, expect=Watched({201})))
+        async with asyncio.timeout(5):
+            await came.wait()
+        await clock.elapse(5)
+        with pytest.raises(UnexpectedStatus, match="402"):
+            await asked
+        assert (driver.tally.answers, driver.tally.failures) == (1, 0)

@@ -259,7 +259,10 @@ async def test_a_field_called_fetch_is_the_link_of_that_name(tmp_path: Path) -> 
         ("retries = 1", "no base_url"),
         ('base_url = "https://a.test/"\ntoken = "canary-9c51\\n"', "end of a line"),
         ('base_url = "https://a.test/"\ntoken = ""', "empty"),
-        ('base_url = "https://a.test/"\ntoken = "a"\nbasic = {user="a", password="b"}', "one of"),
+        (
+            'base_url = "https://a.test/"\ntoken = "a-canary"\nbasic = {user="u", password="p"}',
+            "one of",
+        ),
         ('base_url = "https://a.test/"\nheaders = {Host = "canary-9c51"}', "'Host'"),
         ('base_url = "https://a.test/"\nallow = ["localhost"]', "'localhost'"),
         ('base_url = "https://a.test/"\nabsolute = ["https://b.test/x"]', "takes origins"),

@@ -163,6 +163,8 @@ def test_a_redirect_within_the_link_is_followed(base: str, location: str, expect
         "/v1/%2e%2e/admin",
         "https://pay.test@evil.example/v1/",
         "javascript:1",
+        "http://[",
+        "//[::1",
     ],
 )
 def test_a_redirect_out_of_the_link_is_refused(location: str) -> None:

@@ -25,12 +25,13 @@ from ringfence.tools.clock.expression import Expression, Misfit, parse
 
 RULES = frozenset({"RF401", "RF402", "RF403", "RF404", "RF405", "RF406"})
 LEAST_S = 1.0  # an application that has nothing to do wakes at most once a second
+MOST_S = 366 * 86_400.0  # far beyond what anyone waits for, far below what dates can take
 # Clocks of several machines differ by less.
 _SKEW = timedelta(minutes=5)
 # What a clock was set back by more than this was a correction, not a change of the hour.
 # Source: Vixie cron, cron(8).
 _CORRECTION = timedelta(hours=3)
-_INTERVAL = 'give seconds, or text with a unit: 30, "30s", "5m", "6h"'
+_INTERVAL = 'give seconds, or text with a unit: 30, "30s", "5m", "6h"; at most a year'
 
 
 class Pace(Struct, frozen=True):
@@ -142,9 +143,10 @@ def _unknown_zone(name: str) -> Wrong:
 
 def _seconds(span: float | str) -> float | None:
     try:
-        return float(Seconds.parse(span))
+        seconds = float(Seconds.parse(span))
     except ValueError:
         return None
+    return seconds if seconds <= MOST_S else None
 
 
 def name_of(declared: Declared) -> str:

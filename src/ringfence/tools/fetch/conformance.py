@@ -12,6 +12,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import date
 
 import pytest
 from msgspec import Struct, json
@@ -313,6 +314,35 @@ class FetchConformance:
         async with link(subject, other) as it:
             with pytest.raises(InvalidRequest):
                 await it.get("it", headers={name: "x"})
+        assert other.requests == []
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"timeout": 3},
+            {"expect": 404},
+            {"expect": "404"},
+            {"params": [("a", "1")]},
+            {"params": {"a": date(2030, 1, 1)}},
+            {"params": {"a": {"b": 1}}},
+            {"form": None},
+            {"headers": {"X-A": 5}},
+            {"headers": {b"X-A": "5"}},
+            {"idempotency_key": " "},
+            {"idempotency_key": 5},
+        ],
+        ids=str,
+    )
+    async def test_what_no_request_can_have_is_refused_before_it_is_sent(
+        self, subject: Subject, options: dict[str, object]
+    ) -> None:
+        """A misspelt option is as good as none, and a key of nothing protects nothing."""
+        other = OtherSide()
+        async with link(subject, other) as it:
+            with pytest.raises(InvalidRequest):
+                await it.post("charges", **options)  # type: ignore[call-overload]
+            with pytest.raises(RefusedTarget, match="got int"):
+                await it.post("charges", 5)  # type: ignore[call-overload]
         assert other.requests == []
 
     async def test_a_compressed_answer_is_its_content(self, subject: Subject) -> None:

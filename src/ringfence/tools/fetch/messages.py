@@ -5,7 +5,8 @@ What cannot be sent as it is raises InvalidRequest; no message shows a header's 
 
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Collection, Mapping, Sequence
+from typing import TypeGuard
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Struct, field
 
 from ringfence.kernel.ports import Context, carry_out
 from ringfence.settings import Secret
-from ringfence.tools.fetch.contract import InvalidRequest, Params, Scalar, Sending
+from ringfence.tools.fetch.contract import InvalidRequest, Params, Sending
 from ringfence.tools.fetch.target import Target
 
 NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
@@ -29,6 +30,7 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 _METHOD = re.compile(r"[A-Z]{1,20}", re.ASCII)
 _BODIES = ("json", "content", "form")
+_TABLES = ("params", "headers", "form")
 Headers = tuple[tuple[str, str], ...]
 Body = bytes | AsyncIterable[bytes]
 
@@ -97,6 +99,7 @@ def outgoing(
     """
     if not _METHOD.fullmatch(method) or method in ("CONNECT", "TRACE"):
         raise _invalid(target, "its method is none that is sent; expected GET, POST, PUT, …")
+    _check_options(target, options)
     body, kind = _body(target, options)
     headers = _headers(target, options.get("headers", {}), credential if target.own else None)
     if kind and "content-type" not in headers:
@@ -105,11 +108,34 @@ def outgoing(
     key = options.get("idempotency_key")
     if key is not None:
         headers["idempotency-key"] = _value(target, "idempotency_key", key)
+        if not headers["idempotency-key"]:  # of nothing the other side remembers nothing
+            raise _invalid(
+                target, "its idempotency_key is empty; expected one of the action's own."
+            )
     if trace is not None and target.own:
         headers["traceparent"] = f"00-{trace.trace_id}-{trace.span_id}-01"
     query = "&".join(filter(None, (target.query, _encoded(target, options.get("params", {})))))
     repeatable = method in IDEMPOTENT or key is not None
     return Outgoing(method, target, query, tuple(headers.items()), body, repeatable)
+
+
+def _check_options(target: Target, options: Mapping[str, object]) -> None:
+    """Refuse what only a type checker would: a misspelt option would be as good as none."""
+    known = Sending.__optional_keys__
+    for name, value in options.items():
+        if name not in known:
+            said = f"it has no option {name!r:.80}; expected one of {', '.join(sorted(known))}."
+            raise _invalid(target, said)
+        if name in _TABLES and not (
+            isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+        ):
+            got = type(value).__name__
+            raise _invalid(
+                target, f"its {name} have no names; expected a mapping of text, got {got}."
+            )
+    expect = options.get("expect") or ()
+    if not (isinstance(expect, Collection) and all(isinstance(one, int) for one in expect)):
+        raise _invalid(target, "its expect is no collection of statuses; expected {200, 404}, …")
 
 
 def _headers(
@@ -125,8 +151,8 @@ def _headers(
     return headers
 
 
-def _value(target: Target, name: str, value: str) -> str:
-    if VALUE.fullmatch(value):
+def _value(target: Target, name: str, value: object) -> str:
+    if isinstance(value, str) and VALUE.fullmatch(value):
         return value.strip()
     said = f"the value of {name} is none that a header can hold; expected one line of Latin-1."
     raise _invalid(target, said)
@@ -157,13 +183,17 @@ def _encoded(target: Target, params: Params) -> str:
     pairs = [
         (name, _text(target, name, one))
         for name, value in params.items()
-        for one in ((value,) if isinstance(value, Scalar | bytes) else value)
+        for one in (value if _is_list(value) else (value,))
         if one is not None
     ]
     try:
         return urlencode(pairs, quote_via=quote)
     except UnicodeEncodeError:
         raise _invalid(target, "a parameter holds half of a surrogate pair.") from None
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def _text(target: Target, name: str, value: object) -> str:

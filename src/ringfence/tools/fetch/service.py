@@ -138,6 +138,7 @@ class Link:
         self, request: Outgoing, options: Asking, take: Callable[[Incoming], Awaitable[T]]
     ) -> T | _Failed:
         request.begun = False
+        refused: Head | None = None
         try:
             with Within(self.clock, self.config.timeout, "answer"):
                 incoming = await self.transport.send(request)
@@ -149,14 +150,16 @@ class Link:
                         incoming.close()
                         asked_s = _retry_after(incoming.head)
                         return _Failed(f"it answered {status}", status, asked_s)
-                    self.tally.answered()
-                    raise await self._unexpected(request, incoming)
+                    refused = incoming.head
+                    raise self._unexpected(request, refused, await self._said(incoming))
                 except BaseException:
                     incoming.close()
                     raise
         except Undone as error:
             return _Failed(error.reason, stale=error.stale)
         except Late as error:
+            if refused is not None:
+                raise self._unexpected(request, refused, b"") from None
             return _Failed(error.reason)
         except BadResponse as error:
             error.subject = self.subject(request)
@@ -185,14 +188,15 @@ class Link:
         self.tally.failed(error)
         return error
 
-    async def _unexpected(self, request: Outgoing, incoming: Incoming) -> UnexpectedStatus:
-        head = incoming.head
-        most = min(_ERROR_BYTES, self.config.max_bytes)
+    async def _said(self, incoming: Incoming) -> bytes:
+        """Return the body of an answer whose status alone says enough, if it can be read."""
         try:
-            body = await _whole(incoming, most)
+            return await _whole(incoming, min(_ERROR_BYTES, self.config.max_bytes))
         except (BadResponse, Undone):
-            body = b""  # its status alone says enough
-        incoming.close()
+            return b""
+
+    def _unexpected(self, request: Outgoing, head: Head, body: bytes) -> UnexpectedStatus:
+        self.tally.answered()
         response = Response(head.status, head.headers, body)
         hint = ""
         if head.status in _REDIRECTS and self.config.redirects == 0:
@@ -335,8 +339,12 @@ class Handle:
         try:
             return response.json(into)
         except BadResponse as error:
-            error.subject = f"{self._link.instance}: {method} {path}"
+            error.subject = self._subject(method, path, names)
             raise
+
+    def _subject(self, method: str, path: str, names: tuple[str, ...]) -> str:
+        """How errors name what was sent: an absolute URL may hold what only its owner knows."""
+        return f"{self._link.instance}: {method} {self._link.targets.of(path, names).shown}"
 
     def stream(
         self, method: str, path: str, /, *names: str, **options: Unpack[Sending]
@@ -349,7 +357,7 @@ class Handle:
     ) -> AsyncIterator[Download]:
         incoming = await self._followed(method, path, names, options, _as_it_is)
         try:
-            yield Streamed(incoming, f"{self._link.instance}: {method} {path}", self._link.tally)
+            yield Streamed(incoming, self._subject(method, path, names), self._link.tally)
         finally:
             incoming.close()
 
@@ -382,10 +390,8 @@ class Handle:
                         or not where
                     ):
                         raise
-                    # The query of the first request is not that of the place it leads to.
                     target = link.targets.redirected(request.target, where)
-                options = {**options}
-                options.pop("params", None)
+                options = _redirected(options, there=target.origin == request.target.origin)
                 request = outgoing(method, target, options, link.credential, trace)
         except RefusedTarget as error:
             error.subject = f"{link.instance}: {method} {error.subject}"
@@ -461,6 +467,16 @@ async def _whole(incoming: Incoming, most: int) -> bytes:
 def _is_expected(status: int, options: Asking) -> bool:
     expected = options.get("expect")
     return status in expected if expected is not None else 200 <= status < 300
+
+
+def _redirected(options: Sending, *, there: bool) -> Sending:
+    """Return what is asked again where a redirect leads. Its query is its own; what a feature says
+    to one origin, be it a credential, another does not hear."""
+    kept: Sending = {**options} if there else {}
+    kept.pop("params", None)
+    if "expect" in options:
+        kept["expect"] = options["expect"]
+    return kept
 
 
 def _retry_after(head: Head) -> float | None:

@@ -95,6 +95,11 @@ class Targets:
         Raises:
             RefusedTarget: Out of the link.
         """
+        given: tuple[object, ...] = (path, *names)
+        for text in given:
+            if not isinstance(text, str):
+                got = type(text).__name__
+                raise _refused(f"paths and segments are text; got {got}.", f"{text!r}")
         if _AUTHORITY.match(path):
             return self._elsewhere(path, names)
         if self.base is None:
@@ -118,7 +123,10 @@ class Targets:
         Raises:
             RefusedTarget: Out of the link.
         """
-        url = urljoin(f"{at.origin}{at.path}", location).partition("#")[0]
+        try:
+            url = urljoin(f"{at.origin}{at.path}", location).partition("#")[0]
+        except ValueError:
+            raise _refused("the answer redirects to what is no URL.", "redirect") from None
         origin, path, query = _split(url)
         below = path.startswith(self._prefix) and _is_plain(path)
         if at.own and origin == self.base and below:

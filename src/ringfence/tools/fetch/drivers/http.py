@@ -93,7 +93,7 @@ class Answer:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Iterate over the body as it comes."""
-        assert self._connection is not None
+        assert self._connection is not None, "a stream is read within its block"
         async for chunk in self._connection.chunks():
             yield chunk
 
