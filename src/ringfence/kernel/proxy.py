@@ -9,7 +9,7 @@ context. Unmarked methods of a contract are the driver's own.
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from types import SimpleNamespace, TracebackType
 
 from ringfence.errors import RingfenceError
@@ -68,11 +68,13 @@ def _gated(
 ) -> Callable[..., Awaitable[object]]:
     spends = mark.spends
 
+    @wraps(method)
     async def use(*args: object, **options: object) -> object:
         if state.refusal is not None:
             raise state.refusal()
         return await method(*args, **options)
 
+    @wraps(method)
     async def use_and_spend(*args: object, **options: object) -> object:
         if state.refusal is not None:
             raise state.refusal()
