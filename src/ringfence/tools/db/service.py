@@ -7,7 +7,7 @@ plugin gets. `units.py` has the rules of transactions. Called by drivers.
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from inspect import iscoroutinefunction
+from inspect import iscoroutine, iscoroutinefunction
 from typing import TypeVar, overload
 
 from ringfence.errors import TransactionHeld
@@ -110,18 +110,18 @@ class Handle:
 
     async def run(self, work: Callable[[UnitOfWork], R]) -> R:
         if iscoroutinefunction(work):
-            raise QueryError(
-                "expected a plain function, got an `async def`.",
-                subject=f"{self.grant.instance}.run",
-                hint="Write it as `def`, or open a `transaction()`.",
-            )
+            raise _not_plain(f"{self.grant.instance}.run")
 
         def call(execute: Execute) -> R:
             unit = Work(execute, self.grant.plugin, self.statements, self.shapes)
             try:
-                return work(unit)
+                result = work(unit)
             finally:
                 unit.end()
+            if iscoroutine(result):  # of a lambda, or of an `async def` in a partial
+                result.close()
+                raise _not_plain(f"{self.grant.instance}.run")
+            return result
 
         async def run(session: Session) -> R:
             return await session.work(work, call)
@@ -192,3 +192,11 @@ class Handle:
             raise
         await session.commit()
         return result
+
+
+def _not_plain(subject: str) -> QueryError:
+    return QueryError(
+        "expected a plain function, got an `async def`.",
+        subject=subject,
+        hint="Write it as `def`, or open a `transaction()`.",
+    )

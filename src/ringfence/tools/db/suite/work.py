@@ -1,6 +1,8 @@
 """The suite's part on units of work: several statements, or many rows, as one transaction."""
 
 import asyncio
+from functools import partial
+from typing import cast
 
 import pytest
 from msgspec import Struct
@@ -18,12 +20,18 @@ from ringfence.tools.db.suite.subject import COUNT, INSERT, Conformance
 
 AMOUNT = "SELECT amount FROM item WHERE id = $1"
 
+NAME = "UPDATE item SET name = $1"
+
 
 class Item(Struct):
     """A row of `item`, but for its id."""
 
     name: str | None
     amount: int
+
+
+def _name(rows: list[tuple[object]], unit: UnitOfWork) -> int:
+    return unit.execute_many(NAME, rows)
 
 
 class Deliberate(Exception):
@@ -100,6 +108,8 @@ class WorkConformance(Conformance):
 
         with pytest.raises(QueryError, match="plain function"):
             await db.run(work)  # type: ignore[unused-coroutine]
+        with pytest.raises(QueryError, match="plain function"):
+            await db.run(lambda unit: work(unit))  # type: ignore[unused-coroutine]
         assert await db.fetch_value(COUNT, into=int) == 0
 
     async def test_inside_a_transaction_a_unit_of_work_is_refused(self, db: Database) -> None:
@@ -137,4 +147,9 @@ class WorkConformance(Conformance):
             await db.execute_many(INSERT, [(1, "a", 1), (2, "b", object())])
         with pytest.raises(QueryError, match="fetch_all"):
             await db.execute_many(COUNT, [()])
+        for single in (1, "a"):
+            with pytest.raises(QueryError, match=r"a row is a tuple.*\(value,\)"):
+                await db.execute_many(NAME, cast("list[tuple[object]]", [single]))
+            with pytest.raises(QueryError, match="a row is a tuple"):
+                await db.run(partial(_name, cast("list[tuple[object]]", [single])))
         assert await db.fetch_value(COUNT, into=int) == 0
