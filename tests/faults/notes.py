@@ -19,7 +19,7 @@ NOTES: Mapping[str, str] = {
     """,
     "domains/notes/keep.py": feature(
         """
-        from ringfence.tools.http import get, post
+        from ringfence.tools.http import Stream, get, post
 
 
         class Note(Struct):
@@ -44,6 +44,11 @@ NOTES: Mapping[str, str] = {
             async def archive(self) -> list[str]:
                 rows = await self.db.fetch_all("SELECT body FROM archive ORDER BY id")
                 return [str(row["body"]) for row in rows]
+
+            @get("/archive.txt")
+            async def archive_text(self) -> Stream:
+                rows = self.db.stream("SELECT body FROM archive ORDER BY id")
+                return Stream((str(row["body"]) async for row in rows), "text/plain")
         """
     ),
 }

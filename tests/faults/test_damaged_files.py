@@ -168,3 +168,20 @@ async def test_damage_while_it_runs_names_the_file_and_harms_nobody_else(tmp_pat
         assert "ringfence db restore" in str(caught.value)
         assert len(failed(app, "notes.keep", "StorageFailure")) == 1
         assert len(logged(app, "error", "storage_failed", f"{file} is damaged")) == 1
+
+
+@pytest.mark.anyio
+async def test_damage_that_a_stream_meets_is_told_to_the_log_as_well(tmp_path: Path) -> None:
+    """The client learns nothing of the file, so the operator must: file and backup, once."""
+    file = await asyncio.to_thread(prepared, tmp_path, logged=False)
+    with closing(sqlite3.connect(file)) as line:
+        root_page = line.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'archive'")
+        page = root_page.fetchone()[0]
+    async with running(tmp_path, {}, overrides=BESIDE) as app:
+        flip(file, (page - 1) * 4096, page * 4096)
+        async with asked_throughout(app):
+            for _ in range(2):
+                answer = await app.http.get("/archive.txt")
+                assert (answer.status, str(file) in answer.text) == (503, False)
+        (told,) = logged(app, "error", "storage_failed", f"{file} is damaged")
+        assert "ringfence db restore" in told

@@ -47,8 +47,9 @@ async def test_nothing_is_written_where_nobody_finds_it(
         assert line.execute("SELECT body FROM note").fetchall() == [("before",), ("after",)]
 
 
+@pytest.mark.parametrize("how", ["gone", "empty"])
 def test_a_file_that_is_gone_at_the_start_is_made_anew_and_the_backup_named(
-    tmp_path: Path,
+    tmp_path: Path, how: str
 ) -> None:
     """It cannot be told from a first start but by the backups, so these are told of."""
     root = write(tmp_path, NOTES)
@@ -59,6 +60,8 @@ def test_a_file_that_is_gone_at_the_start_is_made_anew_and_the_backup_named(
     folder = root / "data" / "backups"
     folder.mkdir()
     kept = (root / FILE).rename(folder / "app-20260101T000000Z.db")
+    if how == "empty":
+        (root / FILE).touch()
     with process(root) as app:
         assert str(kept) in app.says("made anew")
 

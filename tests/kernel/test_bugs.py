@@ -31,6 +31,10 @@ class Fail(Plugin):
     async def grant(self, ctx: Context) -> None:
         await ctx.call("orders.place", {})
 
+    @get("/forgotten")
+    async def forgotten(self) -> None:
+        self.db.execute("DELETE FROM nowhere")
+
     @get("/absent")
     async def absent(self) -> None:
         raise NotFound("none")
@@ -52,6 +56,13 @@ async def test_a_bug_is_logged_with_its_cause_and_answered_without(
         assert len(logged) == 1
         assert logged[0].exc_info is not None
         assert cause in str(logged[0].exc_info[0])
+
+
+async def test_an_await_that_was_forgotten_is_told_with_the_operation(tmp_path: Path) -> None:
+    """Python's warning names what was not done, not the machinery around it."""
+    async with boot(_failing(tmp_path)) as app:
+        with pytest.warns(RuntimeWarning, match=r"\.execute' was never awaited"):
+            await app.http.get("/forgotten")
 
 
 async def test_an_expected_failure_is_not_logged(

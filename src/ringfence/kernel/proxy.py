@@ -72,13 +72,8 @@ def _gated(
     async def use(*args: object, **options: object) -> object:
         if state.refusal is not None:
             raise state.refusal()
-        return await method(*args, **options)
-
-    async def use_and_spend(*args: object, **options: object) -> object:
-        if state.refusal is not None:
-            raise state.refusal()
         ctx = current.get()
-        if ctx is not None:
+        if ctx is not None and spends == "queries":
             ctx.queries += 1
             purse = ctx.purse
             purse.queries -= 1
@@ -88,7 +83,9 @@ def _gated(
                 spend_outer(purse, ctx, spends, gate.spans)
         return await method(*args, **options)
 
-    return use_and_spend if spends == "queries" else use
+    # Python names it when it is given a wrong argument, or was not awaited.
+    use.__qualname__ = getattr(method, "__qualname__", use.__qualname__)
+    return use
 
 
 async def _nothing() -> None:

@@ -14,6 +14,8 @@ from ringfence.testing import boot
 from ringfence.tools.clock.drivers.fake import Driver as FakeClock
 from ringfence.tools.db import Database, HeldTooLong, UnitOfWork, WrongTask
 from ringfence.tools.db.drivers.sqlite import Driver
+from tests.kernel.apps import feature
+from tests.kernel.apps import running as booted
 
 from .support import handle, make, migrations, running, still
 
@@ -168,6 +170,37 @@ async def test_those_who_shared_its_group_lose_nothing(
     slow.cancel()
     with pytest.raises(asyncio.CancelledError):
         await slow
+
+
+async def test_the_error_names_the_holders_own_line(tmp_path: Path) -> None:
+    """Not that of what it called: the line in the feature is the one to change."""
+    place = feature(
+        """
+        class Place(Plugin):
+            db: Database
+
+            def __init__(self, db: Database) -> None:
+                self.db = db
+                self.paid = asyncio.Event()
+
+            @service("orders.pay")
+            async def pay(self) -> None:
+                self.paid.set()
+
+            @service("orders.place")
+            async def place(self) -> None:
+                async with self.db.transaction():
+                    await self.paid.wait()
+        """
+    )
+    async with booted(tmp_path, {"domains/orders/place.py": place}) as app:
+        placing = asyncio.create_task(app.call("orders.place"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await app.clock.elapse(1)
+        await app.call("orders.pay")
+        with pytest.raises(HeldTooLong, match=r"orders/place\.py:\d+ in place;"):
+            await placing
 
 
 async def test_a_statement_on_a_thread_is_ended(db: Database, clock: FakeClock) -> None:

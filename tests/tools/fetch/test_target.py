@@ -1,5 +1,7 @@
 """From a path to the place that a request goes to."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -204,3 +206,10 @@ def test_what_is_configured_wrongly_is_refused(base: str, absolute: list[str]) -
     with pytest.raises(ValueError, match=r"base_url|absolute") as refused:
         Targets(base, absolute)
     assert "pw" not in str(refused.value)
+
+
+def test_a_number_is_no_segment() -> None:
+    """The easiest mistake with an id is named with its way out, before anything is sent."""
+    number: Any = 7
+    with pytest.raises(RefusedTarget, match=r"a segment is text; got int. Write str\(…\)"):
+        Targets(BASE, ()).of("charges", (number,))

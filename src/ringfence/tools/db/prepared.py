@@ -44,7 +44,7 @@ class Prepared:
             statement.expect(params)
         return statement, params
 
-    def many(self, sql: str, rows: Iterable[Params]) -> tuple[Statement, Sequence[Params]]:
+    def many(self, sql: str, rows: Iterable[object]) -> tuple[Statement, Sequence[Params]]:
         """Return a writing statement and its rows of parameters, each as many as it takes."""
         statement = self._statements.of(sql)
         if statement.kind is Kind.READ:
@@ -53,7 +53,7 @@ class Prepared:
                 subject=statement.shown,
                 hint="Use fetch_all.",
             )
-        given = [tuple(row) for row in rows]
+        given = [row if isinstance(row, tuple) else _row(row, statement) for row in rows]
         for row in given:
             statement.expect(row)
         return statement, given
@@ -79,4 +79,15 @@ def not_sql(given: object) -> QueryError:
     return QueryError(
         f"expected a statement as text or of SQLAlchemy Core, got a {type(given).__name__}.",
         subject="db",
+    )
+
+
+def _row(row: object, statement: Statement) -> Params:
+    """Take a list, or a row of SQLAlchemy, for the tuple that it stands for."""
+    if isinstance(row, Sequence) and not isinstance(row, (str, bytes, bytearray)):
+        return tuple(row)
+    raise QueryError(
+        f"a row is a tuple of the values of $1, $2, …; got {type(row).__name__}.",
+        subject=statement.shown,
+        hint="Give a single value as `(value,)`.",
     )

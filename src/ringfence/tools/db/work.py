@@ -61,7 +61,8 @@ class Work:
         return self._run(sql, params, self._shapes.changed, None)
 
     def execute_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> int:
-        return sum(self.execute(sql, *params) for params in rows)
+        _, given = self._statements.many(sql, rows)
+        return sum(self.execute(sql, *params) for params in given)
 
     def end(self) -> None:
         """Refuse from now on."""

@@ -208,7 +208,10 @@ def _is_segment(text: str) -> bool:
     return text not in (".", "..") and not re.search(r"[/\\\x00-\x1f\x7f\ud800-\udfff]", text)
 
 
-def _named(name: str) -> str:
+def _named(name: object) -> str:
+    if not isinstance(name, str):
+        got = type(name).__name__
+        raise _refused(f"a segment is text; got {got}. Write str(…) around it.", name)
     if not name or not all(map(_is_segment, (name, unquote(name), unquote(unquote(name))))):
         raise _refused(
             "a segment is one name; got what is empty, dots, or has a slash in it.", name
@@ -216,5 +219,5 @@ def _named(name: str) -> str:
     return name
 
 
-def _refused(said: str, subject: str) -> RefusedTarget:
+def _refused(said: str, subject: object) -> RefusedTarget:
     return RefusedTarget(said, subject=f"{subject!r:.80}")

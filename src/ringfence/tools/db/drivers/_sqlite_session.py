@@ -337,7 +337,9 @@ def _let_it_end() -> None:
 
 
 def _too_long(holder: str, hold_s: float, places: tuple[str, ...]) -> ToolError:
-    where = f", at {places[-1]}" if places else ""
+    own = f"/{holder.replace('.', '/')}.py:"  # rather than what it called, such as asyncio
+    place = next((each for each in reversed(places) if own in each), "".join(places[-1:]))
+    where = f", at {place}" if place else ""
     return HeldTooLong(
         f"it held the database for over {hold_s:g} s{where}; it was rolled back, and nothing of it "
         "was kept.",

@@ -7,13 +7,14 @@ connections are none of those that slow reads have, and there are so many and no
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 from ringfence.kernel.ports import Clock, Timer
-from ringfence.tools.db.contract import Busy
+from ringfence.tools.db.contract import Busy, StorageFailure
 from ringfence.tools.db.drivers._sqlite_border import Border
 from ringfence.tools.db.drivers._sqlite_errors import FAILURES, explained, stopped
 from ringfence.tools.db.drivers._sqlite_readers import Pool, Reader
@@ -38,9 +39,19 @@ class Streams:
         wait_s: How long one that is too many waits.
         clock: By which it does.
         border: What all connections to the file share.
+        alarm: Told of each failure of the storage.
     """
 
-    def __init__(self, path: Path, most: int, wait_s: float, clock: Clock, border: Border) -> None:
+    def __init__(
+        self,
+        path: Path,
+        most: int,
+        wait_s: float,
+        clock: Clock,
+        border: Border,
+        alarm: Callable[[StorageFailure], None],
+    ) -> None:
+        self.alarm = alarm
         self.pool = Pool(path, most, wait_s, "stream", border)
         self.closed = False
         self._most = most
@@ -99,7 +110,11 @@ class StreamCursor:
         reader = self._reader
         job = reader.worker.submit(lambda: self._fetch(reader))
         reader.job = job
-        return await job.wait_or_stop(reader.interrupt)
+        try:
+            return await job.wait_or_stop(reader.interrupt)
+        except StorageFailure as failure:
+            self._streams.alarm(failure)
+            raise
 
     def close(self) -> None:
         with suppress(RuntimeError):  # the loop is closed, and the connection with it

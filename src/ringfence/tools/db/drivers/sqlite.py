@@ -141,12 +141,14 @@ class Driver:
         reading = open_line(path, query_only=True, border=line.guard.border)
         self._readers = Readers(reading, path, inline, config.readers, config.busy_timeout_s)
         border = line.guard.border
-        self._streams = Streams(path, config.streams, config.busy_timeout_s, env.clock, border)
+        self._streams = Streams(
+            path, config.streams, config.busy_timeout_s, env.clock, border, self._alarm
+        )
 
     def _open(self, path: Path, migrations: Sequence[Migration], watch: Watch) -> Line:
         """On the thread; kept for `stop`, which also comes after a start that was given up."""
         config, env = self._config, self._env
-        new = not path.exists()
+        new = not path.exists() or not path.stat().st_size
         line, before = prepare(
             path,
             migrations,
@@ -159,7 +161,9 @@ class Driver:
         line.alarm = self._alarm
         self._lines.append(line)
         if new and (backup := newest_backup(path)) is not None:
-            _log.warning("%s was made anew, as it was not there; a backup is %s", path, backup)
+            _log.warning(
+                "%s was made anew, as it was not there or empty; a backup is %s", path, backup
+            )
         for each in before.pending:
             if (each.domain, each.name) in before.late:
                 _log.warning("migration %s came late: newer ones had been applied", each.id)

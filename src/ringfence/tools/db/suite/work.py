@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
+from typing import cast
 
 import pytest
 from msgspec import Struct
@@ -19,12 +21,18 @@ from ringfence.tools.db.suite.subject import COUNT, INSERT, Conformance
 
 AMOUNT = "SELECT amount FROM item WHERE id = $1"
 
+NAME = "UPDATE item SET name = $1"
+
 
 class Item(Struct):
     """A row of `item`, but for its id."""
 
     name: str | None
     amount: int
+
+
+def _name(rows: list[tuple[object]], unit: UnitOfWork) -> int:
+    return unit.execute_many(NAME, rows)
 
 
 class Deliberate(Exception):
@@ -142,4 +150,9 @@ class WorkConformance(Conformance):
             await db.execute_many(INSERT, [(1, "a", 1), (2, "b", object())])
         with pytest.raises(QueryError, match="fetch_all"):
             await db.execute_many(COUNT, [()])
+        for single in (1, "a"):
+            with pytest.raises(QueryError, match=r"a row is a tuple.*\(value,\)"):
+                await db.execute_many(NAME, cast("list[tuple[object]]", [single]))
+            with pytest.raises(QueryError, match="a row is a tuple"):
+                await db.run(partial(_name, cast("list[tuple[object]]", [single])))
         assert await db.fetch_value(COUNT, into=int) == 0
