@@ -37,7 +37,10 @@ async def test_nothing_is_written_where_nobody_finds_it(
                 with pytest.raises(StorageFailure) as caught:
                     await app.call("notes.add", body="lost")
         assert f"{file} was {how}" in str(caught.value)
-        assert ("Restart" if how == "replaced" else "Move it back") in str(caught.value)
+        assert ("Move it back" in str(caught.value)) == (how == "deleted")
+        assert ("SIGTERM" if which else "Restart" if how == "replaced" else "restore") in str(
+            caught.value
+        )
         assert len(failed(app, "notes.keep", "StorageFailure")) == 3
         assert len(logged(app, "error", "storage_failed", f"{file} was {how}")) == 1
         aside.rename(file)

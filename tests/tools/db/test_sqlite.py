@@ -29,7 +29,7 @@ from ringfence.tools.db import (
 )
 from ringfence.tools.db.drivers.sqlite import Config, Driver
 
-from .support import handle, kernel, make, migration, migrations, running
+from .support import handle, kernel, make, migration, migrations, running, still
 
 pytestmark = pytest.mark.anyio
 
@@ -185,6 +185,27 @@ async def test_a_lock_that_is_let_go_in_time_is_taken(tmp_path: Path, file: Path
             assert not waiting.done()
             other.execute("COMMIT")
         assert await waiting == 1
+
+
+async def test_who_has_waited_for_the_turn_has_waited_for_the_lock(
+    tmp_path: Path, file: Path
+) -> None:
+    """Waits behind a lock that is held do not add up, one writer after the other."""
+    migrations(tmp_path, {"orders": SCHEMA})
+    clock = still(tmp_path)
+    async with running(make(tmp_path, config=Config(busy_timeout_s=25), clock=clock)) as driver:
+        with connected(file) as other:
+            other.execute("BEGIN IMMEDIATE")
+            first = asyncio.create_task(handle(driver).execute(INSERT, "a"))
+            second = asyncio.create_task(handle(driver).execute(INSERT, "b"))
+            await handle(driver).fetch_value(COUNT, into=int)
+            clock.advance(26)
+            first.cancel()
+            async with asyncio.timeout(10):
+                with pytest.raises(Busy, match="within 25 s"):
+                    await second
+            other.execute("ROLLBACK")
+        assert await handle(driver).execute(INSERT, "c") == 1
 
 
 async def test_a_wait_for_the_lock_can_be_cancelled(tmp_path: Path, file: Path) -> None:

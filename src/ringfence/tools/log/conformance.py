@@ -125,6 +125,14 @@ class LogConformance:
         assert record.fields["big"] == "<int>"
         assert record.fields["error"] == "OSError: full"
 
+    async def test_what_is_written_for_another_log_does_not_raise(self, subject: Subject) -> None:
+        """Arguments by position, as `logging` takes them, are kept beside the message."""
+        say: Callable[..., None] = subject.log.info
+        say("%s of %s", 5, "six")
+        (record,) = subject.written()
+        assert record.message == "%s of %s"
+        assert record.fields["arguments"] == [5, "six"]
+
     async def test_no_value_takes_long_or_much(self, subject: Subject) -> None:
         """Ten million items, a table without an end and a list in a list in a list are cut."""
         deep: list[object] = []

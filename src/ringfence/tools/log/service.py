@@ -106,25 +106,29 @@ class Logger:
         self._bound = bound or {}
         self._threshold = journal.threshold(plugin)
 
-    def debug(self, message: str, /, **fields: object) -> None:
-        self._record("debug", message, fields)
+    def debug(self, message: str = "", /, *rest: object, **fields: object) -> None:
+        self._record("debug", message, fields, rest)
 
-    def info(self, message: str, /, **fields: object) -> None:
-        self._record("info", message, fields)
+    def info(self, message: str = "", /, *rest: object, **fields: object) -> None:
+        self._record("info", message, fields, rest)
 
-    def warning(self, message: str, /, **fields: object) -> None:
-        self._record("warning", message, fields)
+    def warning(self, message: str = "", /, *rest: object, **fields: object) -> None:
+        self._record("warning", message, fields, rest)
 
-    def error(self, message: str, /, **fields: object) -> None:
-        self._record("error", message, fields)
+    def error(self, message: str = "", /, *rest: object, **fields: object) -> None:
+        self._record("error", message, fields, rest)
 
     def bind(self, **fields: object) -> "Logger":
         kept = self._journal.values.fields(fields)
         return Logger(self._journal, self._plugin, {**self._bound, **kept})
 
-    def _record(self, level: Level, message: str, fields: dict[str, object]) -> None:
+    def _record(
+        self, level: Level, message: str, fields: dict[str, object], rest: tuple[object, ...]
+    ) -> None:
         if NUMBERS[level] >= self._threshold:
             error = _error_of(fields)
+            if rest:  # written for `logging`; the contract has no place for them, and never raises
+                fields = {"arguments": rest, **fields}
             if self._bound:
                 fields = {**self._bound, **fields}
             self._journal.record(level, message, fields, self._plugin, error)

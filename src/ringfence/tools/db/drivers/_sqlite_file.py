@@ -228,12 +228,18 @@ class Presence:
                     f"{file} {what} while it was in use; nothing more is written, as it would be "
                     "lost.",
                     subject="db",
-                    hint=self._hint(bool(found)),
+                    hint=self._hint(file, bool(found)),
                     retry_after_s=LOOK_EVERY_S,
                 )
         self._looked_at = now
 
-    def _hint(self, replaced: bool) -> str:
+    def _hint(self, file: Path, replaced: bool) -> str:
+        if file != self._path:  # the log: what it held is still open here
+            stop = "Stop" if replaced else "Move it back, and writing goes on. Or stop"
+            return (
+                f"{stop} the application with SIGTERM, which writes what the log held into the "
+                "database; do not kill it, and open the database only when it has ended."
+            )
         newest = newest_backup(self._path)
         backup = f" The newest backup is {newest}." if newest else ""
         if replaced:

@@ -79,6 +79,7 @@ class Writer:
             holder: The plugin that asks.
             hold_s: How long it may last; None for what is configured.
         """
+        asked_at = self.clock.monotonic()
         await self.turn.take()
         try:
             if self.group is not None and holder in self._slow:
@@ -89,7 +90,7 @@ class Writer:
             if member:
                 self.line.execute("SAVEPOINT ringfence_member")
             else:
-                await self.open()
+                await self.open(asked_at)
         except BaseException as error:
             self.pass_on(self.clock.monotonic())
             if isinstance(error, sqlite3.Error):
@@ -102,21 +103,22 @@ class Writer:
         self.watch(session.ends_at)
         return session
 
-    async def open(self) -> None:
-        """BEGIN, for whoever has the turn."""
+    async def open(self, asked_at: float | None = None) -> None:
+        """BEGIN, for whoever has the turn; who has waited for that has waited for the lock."""
         try:
             self.line.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             refused = translated(error, "db.transaction", self.line)
             if not isinstance(refused, Busy):
                 raise refused from None
-            await self._open_later()
+            waited_s = 0.0 if asked_at is None else self.clock.monotonic() - asked_at
+            await self._open_later(self._busy_timeout_s - waited_s)
         self.group = Group()
 
-    async def _open_later(self) -> None:
+    async def _open_later(self, left_s: float) -> None:
         """Wait for another process to let go; SQLite can only wait on a thread."""
         unwanted = threading.Event()
-        job = self.worker.submit(lambda: self._open_in_slices(unwanted))
+        job = self.worker.submit(lambda: self._open_in_slices(unwanted, left_s))
         try:
             await job.wait_or_stop(unwanted.set)
         except BaseException:  # cancelled, perhaps just when it had the lock
@@ -124,8 +126,8 @@ class Writer:
                 self.line.execute("ROLLBACK")
             raise
 
-    def _open_in_slices(self, unwanted: threading.Event) -> None:
-        slices = max(1, round(self._busy_timeout_s / _SLICE_S))
+    def _open_in_slices(self, unwanted: threading.Event, left_s: float) -> None:
+        slices = max(1, round(left_s / _SLICE_S))
         with patience(self.line, _SLICE_S):
             for left in reversed(range(slices)):
                 try:
