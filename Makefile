@@ -20,7 +20,7 @@ run: $(VENV)/.ready
 
 test: check
 	@echo "tests"
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 check: $(VENV)/.ready-dev
 	@echo "ruff: lint"

@@ -99,7 +99,8 @@ class Targets:
         for text in given:
             if not isinstance(text, str):
                 got = type(text).__name__
-                raise _refused(f"paths and segments are text; got {got}.", f"{text!r}")
+                what = "a path" if text is path else "a segment"
+                raise _refused(f"{what} is text; got {got}. Write str(…) around it.", f"{text!r}")
         if _AUTHORITY.match(path):
             return self._elsewhere(path, names)
         if self.base is None:
@@ -208,10 +209,7 @@ def _is_segment(text: str) -> bool:
     return text not in (".", "..") and not re.search(r"[/\\\x00-\x1f\x7f\ud800-\udfff]", text)
 
 
-def _named(name: object) -> str:
-    if not isinstance(name, str):
-        got = type(name).__name__
-        raise _refused(f"a segment is text; got {got}. Write str(…) around it.", name)
+def _named(name: str) -> str:
     if not name or not all(map(_is_segment, (name, unquote(name), unquote(unquote(name))))):
         raise _refused(
             "a segment is one name; got what is empty, dots, or has a slash in it.", name
