@@ -28,6 +28,8 @@ from ringfence.tools.db.sql import CACHED_STATEMENTS, Kind, Pace, Statement
 
 R = TypeVar("R")
 
+# What is left of the write-ahead log's file when all of it is in the database again.
+LOG_BYTES = 64 * 1024 * 1024
 # What an event loop may be kept from its other work by one statement.
 SHORT_S = 0.001
 # One that waits for longer, for the disk or a processor, runs on a thread the next time.
@@ -132,6 +134,7 @@ def open_line(
         line.execute("PRAGMA foreign_keys = ON")
         line.execute("PRAGMA trusted_schema = OFF")
         line.execute("PRAGMA synchronous = FULL")
+        line.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         if query_only:
             line.execute("PRAGMA query_only = ON")
     except BaseException:  # it may be no database at all

@@ -26,7 +26,6 @@ _AGAIN_S = 0.02
 # rows in 4 ms instead of seconds, for a twentieth of the loop's time while a thread starves.
 _TICK_S = 0.001
 _YIELD_S = 0.00005
-_STARVED = 3  # jobs between two ticks: a worker that does more is not short of the lock
 _BUSY = 0.25  # of the time between two ticks: a loop that works less leaves the lock to others
 
 
@@ -169,7 +168,7 @@ class Worker:
         now, worked_s = time.perf_counter(), time.thread_time()
         busy = worked_s - self._worked_s > _BUSY * (now - self._ticked_at)
         self._ticked_at, self._worked_s = now, worked_s
-        if busy and self._progress < _STARVED:
+        if busy and not self._progress:
             time.sleep(_YIELD_S)
         self._progress = 0
         self._loop.call_later(_TICK_S, self._tick)
