@@ -343,6 +343,7 @@ class Database(Queries, Protocol):
         Raises:
             TransactionHeld: This context is inside a transaction.
             HeldTooLong: It took longer than a transaction may; nothing of it was kept.
+            TransactionEnded: A failed statement's error was swallowed; nothing of it was kept.
             ToolError: Any other error of this module.
             Exception: What `work` raises; nothing of it was kept.
 

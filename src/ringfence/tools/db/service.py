@@ -118,6 +118,8 @@ class Handle:
                 if isinstance(result, CoroutineType | GeneratorType):  # nothing of it has run
                     result.close()
                     raise _not_plain(subject)
+                if unit.broken:
+                    raise unit.unusable()
                 return result
             finally:
                 unit.end()

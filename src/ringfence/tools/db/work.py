@@ -7,7 +7,8 @@ when the function has ended, it refuses.
 from collections.abc import Callable, Iterable
 from typing import TypeVar, overload
 
-from ringfence.tools.db.contract import Row, Sql, TransactionEnded
+from ringfence.errors import ToolError
+from ringfence.tools.db.contract import InvalidParameter, Row, Sql, TransactionEnded
 from ringfence.tools.db.prepared import Params, Prepared
 from ringfence.tools.db.rows import Answer, Shapes
 from ringfence.tools.db.sql import Statement
@@ -20,9 +21,10 @@ Execute = Callable[[Statement, Params], Answer]
 class Work:
     """What a function under `run` works with."""
 
-    __slots__ = ("_execute", "_holder", "_shapes", "_statements")
+    __slots__ = ("_execute", "_holder", "_shapes", "_statements", "broken")
 
     def __init__(self, execute: Execute, holder: str, statements: Prepared, shapes: Shapes) -> None:
+        self.broken = ""  # the error after which only rollback is left
         self._execute: Execute | None = execute
         self._holder = holder
         self._statements = statements
@@ -78,4 +80,21 @@ class Work:
                 hint="Return what you need of it.",
             )
         statement, params = self._statements.given(sql, params)
-        return shape(statement, self._execute(statement, params), into)
+        if self.broken:
+            raise self.unusable()
+        try:
+            answer = self._execute(statement, params)
+        except InvalidParameter:
+            raise  # refused before it reached the backend
+        except ToolError as error:
+            self.broken = f"{type(error).__name__}: {error}"
+            raise
+        return shape(statement, answer, into)
+
+    def unusable(self) -> TransactionEnded:
+        """Return the error for going on after a statement has failed."""
+        return TransactionEnded(
+            f"a statement in it had failed ({self.broken}), so that only rollback was left.",
+            subject=f"unit of work of {self._holder}",
+            hint="Let the error out; what may fail and be gone on from belongs in a transaction().",
+        )

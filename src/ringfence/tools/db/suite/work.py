@@ -79,6 +79,24 @@ class WorkConformance(Conformance):
         assert await db.fetch_value(COUNT, into=int) == 0
         assert await db.execute(INSERT, 1, "a", 1) == 1
 
+    async def test_a_unit_whose_statement_failed_keeps_nothing(self, db: Database) -> None:
+        """As in a transaction: its error may be caught, and then nothing goes on, or is kept."""
+
+        def swallow(unit: UnitOfWork) -> None:
+            unit.execute(INSERT, 1, "a", 1)
+            with pytest.raises(UniqueViolation):
+                unit.execute(INSERT, 1, "a", 1)
+
+        def go_on(unit: UnitOfWork) -> None:
+            swallow(unit)
+            with pytest.raises(TransactionEnded, match="had failed"):
+                unit.execute(INSERT, 2, "b", 1)
+
+        for work in (swallow, go_on, swallow, go_on):
+            with pytest.raises(TransactionEnded, match="only rollback"):
+                await db.run(work)
+        assert await db.fetch_value(COUNT, into=int) == 0
+
     async def test_units_of_work_do_not_lose_updates(self, db: Database) -> None:
         """They run one after another, beside transactions as well."""
         await db.execute(INSERT, 1, "a", 0)
