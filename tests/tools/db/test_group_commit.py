@@ -355,7 +355,7 @@ async def test_one_that_waits_its_turn_can_be_cancelled(driver: Driver, db: Data
 async def test_what_has_ended_is_kept_when_the_driver_stops(tmp_path: Path) -> None:
     """A holder that hangs loses its own part and nobody else's."""
     migrations(tmp_path, {"orders": SCHEMA})
-    driver = make(tmp_path)
+    driver = make(tmp_path, clock=still(tmp_path))
     await driver.start()
     await proved(driver)
     inside = asyncio.Event()
