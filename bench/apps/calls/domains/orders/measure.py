@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from msgspec import Struct
+from tools.shelf.contract import Shelf
 
-from bench.shelf.contract import Shelf
 from ringfence import Context, Plugin, requires, service
 
 CALLERS = 32

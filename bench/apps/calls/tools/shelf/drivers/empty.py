@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from msgspec import Struct
+from tools.shelf.contract import Shelf
 
-from bench.shelf.contract import Shelf
 from ringfence.kernel.ports import Grant, ToolEnv
 
 

@@ -1,8 +1,9 @@
 """A tool that does nothing, to see what it costs to reach one."""
 
-from bench.shelf.contract import Shelf
+from tools.shelf.contract import Shelf
+
 from ringfence.kernel.ports import ToolSpec
 
-SPEC = ToolSpec(name="shelf", contract=Shelf, package="bench.shelf", default_driver="empty")
+SPEC = ToolSpec(name="shelf", contract=Shelf, package=__name__, default_driver="empty")
 
 __all__ = ["SPEC", "Shelf"]
