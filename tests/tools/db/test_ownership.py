@@ -419,3 +419,28 @@ async def test_more_texts_than_are_remembered(start: Start) -> None:
         assert await orders.fetch_value("SELECT count(*) FROM orders", into=int) == 1
         with pytest.raises(ForeignTable):
             await orders.fetch_value("SELECT count(*) FROM stock")
+
+
+async def test_a_change_from_outside_costs_many_rows_none_of_them(
+    start: Start, tmp_path: Path
+) -> None:
+    """What is refused by the owners of before runs again, from the first row on."""
+    schemas = {
+        "orders": "CREATE TABLE note (id INTEGER PRIMARY KEY);",
+        "inventory": "CREATE TABLE seen (id INTEGER);",
+    }
+    insert = "INSERT INTO note (id) VALUES ($1)"
+    async with start(schemas) as handles:
+        db = handles("orders.place")
+        for number in range(3):
+            assert await db.execute_many(insert, [(number,)]) == 1
+        with closing(sqlite3.connect(tmp_path / "data" / "shop.db", isolation_level=None)) as line:
+            line.execute("UPDATE ringfence_owners SET domain = 'orders' WHERE name = 'seen'")
+            line.execute(
+                "CREATE TRIGGER look AFTER INSERT ON note "
+                "BEGIN INSERT INTO seen VALUES (new.id); END"
+            )
+        assert await db.execute_many(insert, [(10,), (11,), (12,)]) == 3
+        for table in ("note", "seen"):
+            found = await db.fetch_all(f"SELECT id FROM {table} WHERE id > 9 ORDER BY id")
+            assert [row["id"] for row in found] == [10, 11, 12]

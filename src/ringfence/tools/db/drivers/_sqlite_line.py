@@ -80,18 +80,19 @@ class Line(sqlite3.Connection):
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
         """Run a statement once for each row of parameters; as `execute`."""
+        rows = parameters if isinstance(parameters, list) else list(parameters)  # it may run again
         guard = self.guard
         try:
             if sql in guard.cleared:
                 guard.text = sql
             else:
                 guard.admit(self, sql)
-            return _executemany(self, sql, parameters)
+            return _executemany(self, sql, rows)
         except sqlite3.Error as error:
             judged = guard.judged(self, error)
             if judged is not None:
                 raise judged from None
-            return self.executemany(sql, parameters)
+            return self.executemany(sql, rows)
 
     def interrupt(self) -> None:
         """End the statement that runs, if one does: another thread may have closed it by now."""
@@ -186,7 +187,8 @@ def run_many(
     if statement.common:  # what begins with WITH is none of those that executemany takes
         return sum(run(line, statement, values).changed for values in rows)
     try:
-        return line.executemany(statement.text, map(statement.bound, rows)).rowcount
+        bound = list(map(statement.bound, rows)) if statement.numbers else list(rows)
+        return line.executemany(statement.text, bound).rowcount
     except FAILURES as error:
         raise explained(error, statement, line) from None
 
