@@ -3,8 +3,8 @@
 A ```python, ```toml or ```sql block whose first line is a comment with a file name becomes that
 file, in a temporary folder of the document's own. In a ```console block each line `$ command` runs
 there, and the lines below it must be what it prints; `...` stands for anything. A command that ends
-with `&` keeps running for the rest of the document, once it has printed what is shown. Other blocks
-are prose.
+with `&` keeps running, once it has printed what is shown, until a line `^C` or the end of the
+document. Other blocks are prose.
 """
 
 import os
@@ -22,6 +22,9 @@ BLOCK = re.compile(r"^```(python|toml|sql|console)\n(.*?)^```$", re.MULTILINE | 
 FILE_NAME = re.compile(r"(?:#|--) ([\w./-]+\.\w+)\n")
 # The programs of the environment that runs this come first.
 SEARCH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+# A plugin of the environment that no document uses, and that takes each run of pytest a second.
+ADDOPTS = "-pno:schemathesis"
 
 
 class Mismatch(Exception):
@@ -41,7 +44,7 @@ def execute(line: str, shown: str, folder: Path, running: list[subprocess.Popen[
         process = subprocess.Popen(
             ["/bin/sh", "-c", line.removesuffix("&")],
             cwd=folder,
-            env={**os.environ, "PATH": SEARCH, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PATH": SEARCH, "PYTHONUNBUFFERED": "1", "PYTEST_ADDOPTS": ADDOPTS},
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -57,6 +60,18 @@ def execute(line: str, shown: str, folder: Path, running: list[subprocess.Popen[
         raise Mismatch(f"$ {line}\nshown:\n{shown}\nprinted:\n{printed}")
 
 
+def interrupt(shown: str, folder: Path, running: list[subprocess.Popen[bytes]]) -> None:
+    """Press Ctrl-C for the command that was last left running, and wait until it has ended."""
+    number = max(n for n, process in enumerate(running) if process.poll() is None)
+    output = folder / f".printed-{number}"
+    before = len(output.read_text())
+    os.killpg(running[number].pid, signal.SIGINT)
+    running[number].wait(PATIENCE_S)
+    printed = output.read_text()[before:]
+    if not fits(shown, printed):
+        raise Mismatch(f"^C\nshown:\n{shown}\nprinted:\n{printed}")
+
+
 def run(document: Path, folder: Path, running: list[subprocess.Popen[bytes]]) -> None:
     """Write one document's files and run its commands, in the order of the document."""
     for language, block in BLOCK.findall(document.read_text()):
@@ -65,8 +80,11 @@ def run(document: Path, folder: Path, running: list[subprocess.Popen[bytes]]) ->
             target = folder / named[1]
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(block)
-        prompts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+        prompts = re.split(r"^(?:\$ |(?=\^C))", block, flags=re.MULTILINE)[1:]
         for prompt in prompts if language == "console" else ():
+            if prompt.startswith("^C"):
+                interrupt(prompt.removeprefix("^C"), folder, running)
+                continue
             line, _, shown = prompt.partition("\n")
             if which(line.split()[0], path=SEARCH) is None:
                 print(f"{document}: not run, it is not installed here: {line}")

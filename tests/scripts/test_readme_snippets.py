@@ -61,6 +61,15 @@ def test_a_server_that_ends_at_once_is_told(tmp_path: Path) -> None:
     assert main([document(tmp_path, text)]) == 1
 
 
+def test_a_server_is_stopped_as_by_its_user(tmp_path: Path) -> None:
+    """`^C` interrupts what was left running, and what it says then is what is shown."""
+    serve = "import signal, sys; signal.signal(2, lambda *_: sys.exit('bye')); print('up');"
+    serve += "signal.pause()"
+    text = f'```console\n$ python -c "{serve}" &\nup\n```\nStop it:\n```console\n^C\nBYE\n```\n'
+    assert main([document(tmp_path, text.replace("BYE", "bye"))]) == 0
+    assert main([document(tmp_path, text)]) == 1
+
+
 def test_other_blocks_are_prose(tmp_path: Path) -> None:
     """What has no prompt of a console is shown, not run."""
     text = "```sh\nexit 3\n```\n\n```python\nraise SystemExit\n```\n"
