@@ -23,8 +23,8 @@ FILE_NAME = re.compile(r"(?:#|--) ([\w./-]+\.\w+)\n")
 # The programs of the environment that runs this come first.
 SEARCH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
-# A plugin of the environment that no document uses, and that takes each run of pytest a second.
-ADDOPTS = "-pno:schemathesis"
+# Plugins of the environment that no document uses, and that take each run of pytest a second.
+ADDOPTS = "-pno:schemathesis -pno:hypothesispytest -pno:xdist"
 
 
 class Mismatch(Exception):
