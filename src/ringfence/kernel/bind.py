@@ -20,7 +20,6 @@ from ringfence.kernel.plugin import Service
 from ringfence.kernel.ports import Declared, Signature, Work
 from ringfence.kernel.registry import Entry, Refusal
 from ringfence.kernel.threads import Pool, Share
-from ringfence.kernel.views import bind
 
 UNKNOWN = Signature((), None)  # of a name whose plugin did not load
 
@@ -197,7 +196,7 @@ def service_field(gate: Gate, need: ServiceNeed) -> Callable[..., Awaitable[obje
         return None
     if entry.declared is None:
         return partial(_refused, entry.refusal or quarantine_refusal(entry.plugin))
-    return gate.make_view(gate, entry, bind(need, entry), need.field)
+    return gate.make_view(gate, entry, gate.contracts.bind(need, entry), need.field)
 
 
 async def _refused(refusal: Refusal, *args: object, **named: object) -> object:

@@ -40,12 +40,11 @@ from ringfence.kernel.context import (
 )
 from ringfence.kernel.limits import UNLIMITED, Bulkhead, purse_for
 from ringfence.kernel.owned import end_owned
-from ringfence.kernel.payload import read
 from ringfence.kernel.ports import Clock
 from ringfence.kernel.registry import Entry, Registry
 from ringfence.kernel.scope import REAP_S, bounded
 from ringfence.kernel.threads import here, waiting_job
-from ringfence.kernel.views import View
+from ringfence.kernel.views import Contracts, View
 
 T = TypeVar("T")
 _log = logging.getLogger("ringfence.kernel")
@@ -66,6 +65,7 @@ class Gate(Struct, eq=False):
     registry: Registry
     budget: Budget  # a root's, where its ingress has none of its own
     spans: deque[Context]
+    contracts: Contracts
     make_call: "Callable[[Gate, Entry], NamedCall]"  # of `ctx.call`: fused, or plain
     make_view: "MakeView"  # of a field under `@requires`
     # Both by plugin: the services that it may call, and how it calls those that it has called.
@@ -99,7 +99,7 @@ class Gate(Struct, eq=False):
         """Serve `ctx.call(..., into=T)`."""
         answer = await self.call(ctx, name, payload)
         try:
-            return read(answer, into, f"answer of {name}")
+            return self.contracts.read(answer, into, f"answer of {name}")
         except Invalid as error:  # no fault of whoever sent the payload
             raise PluginFailed(
                 f"it wants what is not answered: {error}", subject=ctx.operation

@@ -76,7 +76,7 @@ def _principal(ctx: Context) -> Principal:
 
 
 # What the kernel itself fills in; the rest is yielded by tools.
-_FILLED: Mapping[type, Callable[[Context], object]] = {
+FILLED: Mapping[type, Callable[[Context], object]] = {
     Context: lambda ctx: ctx,
     Principal: _principal,
 }
@@ -86,7 +86,7 @@ def _values(wanted: list[RequestValue]) -> dict[str, object]:
     ctx = current.get()
     if ctx is None:
         raise KernelBug("a handler ran outside any context")
-    return {value.parameter: _FILLED[value.type](ctx) for value in wanted}
+    return {value.parameter: FILLED[value.type](ctx) for value in wanted}
 
 
 def _with_values(method: Handler, wanted: list[RequestValue]) -> Handler:
