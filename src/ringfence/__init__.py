@@ -20,8 +20,8 @@ from ringfence.errors import (
 )
 from ringfence.kernel.context import Budget, Context, Principal
 from ringfence.kernel.plugin import Plugin, requires, service
-from ringfence.kernel.waiting import wait
 from ringfence.settings import Secret, Settings
+from ringfence.threads.waiting import wait
 
 __all__ = [
     "AppError",

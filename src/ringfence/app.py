@@ -44,13 +44,14 @@ from ringfence.kernel.ports import (
 from ringfence.kernel.proxy import ToolState
 from ringfence.kernel.registry import Registry
 from ringfence.kernel.source import Library as SourceLibrary
-from ringfence.kernel.threads import Pool
 from ringfence.kernel.views import View
 from ringfence.library import Library
 from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.redaction import Redactor
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
+from ringfence.threads.pool import Pool
+from ringfence.threads.waiting import wait
 from ringfence.toolbox import Tools
 from ringfence.tools.db.maintenance import Maintained, Maintenance
 from ringfence.tools.db.migrations import RULES as MIGRATION_RULES
@@ -86,7 +87,6 @@ class Wires:
         self.clock_driver = self.tools.driver("clock", self._env("clock", cast(Clock, None)))
         grant = Grant(plugin="kernel", domain="", instance="clock")
         self.clock = cast(Clock, self.clock_driver.handle(grant))
-        self.pool = Pool(config.kernel.threads)
         fused = config.kernel.call_path == "fused"
         self.gate = Gate(
             clock=self.clock,
@@ -94,6 +94,8 @@ class Wires:
             budget=config.budget("default"),
             spans=deque(maxlen=config.kernel.spans),
             contracts=contracts,
+            threads=Pool(config.kernel.threads),
+            enter=wait,
             make_call=fused_named if fused else plain_named,
             make_view=fused_view if fused else plain_view,
         )

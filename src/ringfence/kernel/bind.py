@@ -19,7 +19,7 @@ from ringfence.kernel.manifest import Manifest, Offer, PluginFacts, ServiceNeed
 from ringfence.kernel.plugin import Service
 from ringfence.kernel.ports import Declared, Signature, Work
 from ringfence.kernel.registry import Entry, Refusal
-from ringfence.kernel.threads import Pool, Share
+from ringfence.kernel.threads import Run
 
 UNKNOWN = Signature((), None)  # of a name whose plugin did not load
 
@@ -30,18 +30,10 @@ class Seat:
 
     facts: PluginFacts
     bulkhead: Bulkhead
-    threads: int
+    run: Run  # of what is no coroutine, on its threads
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])  # by method
     fields: dict[str, object] = field(default_factory=dict[str, object])
     instance: object = None
-    taken: Share | None = None
-
-    @property
-    def share(self) -> Share:
-        """Its part of the thread pool, made when first asked for: most plugins never do."""
-        if self.taken is None:
-            self.taken = Share(self.facts.id, self.threads)
-        return self.taken
 
     def refuse(self, refusal: Refusal | None) -> None:
         for entry in self.entries.values():
@@ -52,17 +44,14 @@ class BoundEndpoint:
     """One declared operation, ready to be called by an ingress; its way in is made when first
     asked for."""
 
-    __slots__ = ("_budget", "_entry", "_gate", "_open", "_pool", "_seat", "declared")
+    __slots__ = ("_budget", "_entry", "_gate", "_open", "_seat", "declared")
 
-    def __init__(
-        self, gate: Gate, place: Seat, declared: Declared, budget: Budget, pool: Pool
-    ) -> None:
+    def __init__(self, gate: Gate, place: Seat, declared: Declared, budget: Budget) -> None:
         self.declared = declared
         self._gate = gate
         self._seat = place
         self._entry = place.entries[declared.method]
         self._budget = budget
-        self._pool = pool
         self._open: Opener | None = None
 
     @property
@@ -98,9 +87,7 @@ class BoundEndpoint:
         gate, entry, seat = self._gate, self._entry, self._seat
 
         def run(ctx: Context, work: Work) -> Work:
-            connection = Connection(
-                gate, ctx, self._budget, seat.bulkhead, self._pool, lambda: seat.share
-            )
+            connection = Connection(gate, ctx, self._budget, seat.bulkhead, seat.run)
             return connection.run(around, work)
 
         depth = Budget(depth=self._budget.depth)
@@ -127,7 +114,8 @@ async def _no_handler(*args: object) -> object:
 
 def seat(facts: PluginFacts, gate: Gate, concurrency: int, threads: int) -> Seat:
     """Give a plugin its entries; they refuse until it has started."""
-    place = Seat(facts, Bulkhead(facts.id, concurrency, concurrency), threads)
+    run = gate.threads.share(facts.id, threads)
+    place = Seat(facts, Bulkhead(facts.id, concurrency, concurrency), run)
     for offer in facts.offers:
         entry = Entry(
             operation=operation_of(facts, offer),
@@ -204,7 +192,7 @@ async def _refused(refusal: Refusal, *args: object, **named: object) -> object:
 
 
 def endpoints(
-    seats: Sequence[Seat], gate: Gate, budget_for: Callable[[str], Budget], pool: Pool
+    seats: Sequence[Seat], gate: Gate, budget_for: Callable[[str], Budget]
 ) -> Mapping[str, list[BoundEndpoint]]:
     """Return, for each tool, the operations that its ingress serves."""
     found: dict[str, list[BoundEndpoint]] = {}
@@ -219,7 +207,7 @@ def endpoints(
                         budgets[tool] = budget_for(tool)
                     own = declared.declaration.budget
                     budget = within(within(budgets[tool], entry.budget), own)
-                    bound = BoundEndpoint(gate, place, declared, budget, pool)
+                    bound = BoundEndpoint(gate, place, declared, budget)
                     found.setdefault(tool, []).append(bound)
     return found
 

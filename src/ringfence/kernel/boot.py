@@ -41,7 +41,6 @@ from ringfence.kernel.manifest import (
 from ringfence.kernel.middleware import FILLED, Scope, compose
 from ringfence.kernel.ports import Driver, Facts, Grant, Ingress, StaticName, ToolSpec
 from ringfence.kernel.proxy import ToolState, handle
-from ringfence.kernel.threads import Pool
 
 _log = logging.getLogger("ringfence.kernel")
 
@@ -105,7 +104,6 @@ class Wiring(Protocol):
     strict: bool
     limits: Limits
     gate: Gate
-    pool: Pool
     request_values: Mapping[type, tuple[str, str]]  # parameter type → tool and its operation
 
     def specs(self) -> Sequence[ToolSpec]:
@@ -242,7 +240,7 @@ def _count(found: Sequence[Finding]) -> str:
 
 async def start_tools(verified: Verified, app: Wiring, undo: AsyncExitStack) -> Equipped:
     """Start every tool that is needed. One whose backend is down refuses its users, no more."""
-    undo.push_async_callback(app.pool.stop)
+    undo.push_async_callback(app.gate.threads.stop)
     drivers = app.instances(sorted(set(verified.configured.instances.values())))
     states = {instance: ToolState(instance) for instance in drivers}
     for instance, driver in drivers.items():
@@ -320,8 +318,8 @@ def _set_handlers(place: Seat, app: Wiring) -> None:
             for value in offer.request_values
             if value.type in app.request_values
         }
-        share = None if offer.is_async else place.share
-        handler = compose(offer, place.instance, scopes, app.pool, share)
+        run = None if offer.is_async else place.run
+        handler = compose(offer, place.instance, scopes, run, app.gate.enter)
         place.entries[offer.method].handler = handler
 
 
@@ -354,7 +352,7 @@ async def start_plugins(built: Built, app: Wiring, undo: AsyncExitStack) -> Runn
         if place.instance is None:
             continue
         stopping.append(place)
-        error = await run_hook(app.gate, app.pool, place, "start", limit)
+        error = await run_hook(app.gate, place, "start", limit)
         if error is None:
             place.refuse(None)
         else:
@@ -372,7 +370,7 @@ async def _stop_plugins(seats: Sequence[Seat], app: Wiring) -> None:
 
 async def _stop_plugin(place: Seat, app: Wiring) -> None:
     limit = app.limits.stop_timeout
-    error = await run_hook(app.gate, app.pool, place, "stop", limit)
+    error = await run_hook(app.gate, place, "stop", limit)
     if error is not None:
         _, said = loader.failed(error, place.facts.file, limit)
         _log.error("%s: its stop %s", place.facts.id, said)
@@ -380,7 +378,7 @@ async def _stop_plugin(place: Seat, app: Wiring) -> None:
 
 async def open_ingress(running: Running, app: Wiring, undo: AsyncExitStack) -> None:
     """Hand every declared operation to the tool that serves it, and let work in."""
-    served = endpoints(running.seats, app.gate, app.budget, app.pool)
+    served = endpoints(running.seats, app.gate, app.budget)
     absent = [
         StaticName(word, name, lost.id, lost.finding.message)
         for lost in running.lost.values()

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextvars import copy_context
+from contextvars import Context as Variables
 from traceback import walk_tb
 from typing import TypeVar
 
@@ -43,7 +43,7 @@ from ringfence.kernel.owned import end_owned
 from ringfence.kernel.ports import Clock
 from ringfence.kernel.registry import Entry, Registry
 from ringfence.kernel.scope import REAP_S, bounded
-from ringfence.kernel.threads import here, waiting_job
+from ringfence.kernel.threads import Enter, Threads
 from ringfence.kernel.views import Contracts, View
 
 T = TypeVar("T")
@@ -66,6 +66,8 @@ class Gate(Struct, eq=False):
     budget: Budget  # a root's, where its ingress has none of its own
     spans: deque[Context]
     contracts: Contracts
+    threads: Threads
+    enter: Enter
     make_call: "Callable[[Gate, Entry], NamedCall]"  # of `ctx.call`: fused, or plain
     make_view: "MakeView"  # of a field under `@requires`
     # Both by plugin: the services that it may call, and how it calls those that it has called.
@@ -118,11 +120,9 @@ class Gate(Struct, eq=False):
         path = f"{ctx.path}.{ctx.children}"
         path = path if len(path) <= PATH_CHARS else ""  # work that spawns itself, on and on
         child.origin = structs.replace(ctx.origin, cause=ctx.span_id, path=path)
-        variables = copy_context()
-        variables.run(current.set, child)
-        variables.run(waiting_job.set, None)  # nobody waits for it
 
-        def begin() -> None:
+        def begin(variables: Variables) -> None:
+            variables.run(current.set, child)
             loop = asyncio.get_running_loop()
             task = asyncio.Task(
                 self._background(child, work), loop=loop, name=name, context=variables
@@ -130,10 +130,7 @@ class Gate(Struct, eq=False):
             self.background.add(task)
             task.add_done_callback(self.background.discard)
 
-        if here.job is not None:
-            here.job.pool.loop.call_soon_threadsafe(begin)
-        else:
-            begin()
+        self.threads.apart(begin)
 
     async def end_background(self) -> None:
         """Cancel what `spawn` has started and still runs, and wait for it to end."""

@@ -1,7 +1,7 @@
-"""What an author writes with: `Plugin`, `service`, `requires`. (`wait` is in `waiting.py`.)
+"""What an author writes with: `Plugin`, `service`, `requires`. (`wait` is in `ringfence.threads`.)
 
 A plugin's annotated fields are its constructor's parameters, by name. Decorators declare and do
-nothing else, so importing a feature calls none of it; `declarations.py` reads what they left
+nothing else, so importing a feature calls none of it; `ringfence.reading` reads what they left
 behind.
 """
 

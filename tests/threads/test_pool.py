@@ -9,8 +9,8 @@ from contextvars import ContextVar
 import pytest
 
 from ringfence.errors import Overloaded
-from ringfence.kernel.threads import Pool, Share
-from ringfence.kernel.waiting import wait
+from ringfence.threads.pool import Pool, Share
+from ringfence.threads.waiting import wait
 
 pytestmark = pytest.mark.anyio
 
