@@ -11,12 +11,11 @@ from functools import partial
 from msgspec import structs
 
 from ringfence.errors import AppError, PluginQuarantined, RingfenceError
-from ringfence.kernel.call import Gate, Opener, close, failure_of, open_root, opener
-from ringfence.kernel.context import Budget, Context
+from ringfence.kernel.call import Gate, Opener, close, failure_of, opener, roots
+from ringfence.kernel.context import Budget, Context, Origin, next_trace
 from ringfence.kernel.limits import Bulkhead
 from ringfence.kernel.live import Connection, Lived
-from ringfence.kernel.manifest import Manifest, Offer, PluginFacts, ServiceNeed
-from ringfence.kernel.plugin import Service
+from ringfence.kernel.manifest import Manifest, Offer, PluginFacts, Service, ServiceNeed
 from ringfence.kernel.ports import Declared, Signature, Work
 from ringfence.kernel.registry import Entry, Refusal
 from ringfence.kernel.threads import Run
@@ -60,7 +59,8 @@ class BoundEndpoint:
 
     def refused(self, error: Exception) -> str:
         entry, label = self._entry, self.declared.declaration.label
-        ctx = open_root(self._gate, entry.operation, entry.plugin, self._budget, label=label)
+        origin = Origin(self._gate, next_trace(), None, None, label)
+        ctx = roots(self._gate, entry.operation, entry.plugin, self._budget)(origin)
         ctx.failure = failure_of(error)
         close(self._gate, ctx)
         return ctx.trace_id
@@ -94,7 +94,7 @@ class BoundEndpoint:
         return opener(gate, entry, depth, self.declared.declaration.label, run)
 
 
-def quarantine_refusal(plugin: str, reason: str = "") -> Refusal:
+def quarantine_refusal(plugin: str) -> Refusal:
     """Return what the entries of a quarantined plugin raise. The reason goes to the log alone."""
 
     def refuse() -> RingfenceError:

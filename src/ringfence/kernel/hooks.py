@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 
 from ringfence.errors import DeadlineExceeded
 from ringfence.kernel.bind import Seat
-from ringfence.kernel.call import Gate, close, failure_of, open_root
-from ringfence.kernel.context import Budget, current
+from ringfence.kernel.call import Gate, close, failure_of, roots
+from ringfence.kernel.context import Budget, Origin, current, next_trace
 from ringfence.kernel.owned import end_owned
 
 LEFT_BEHIND_S = 0.5  # what a cancelled hook gets to end
@@ -28,7 +28,8 @@ async def run_hook(gate: Gate, place: Seat, name: str, timeout_s: float) -> Base
         return None
     hook = getattr(place.instance, name)
     operation = f"{place.facts.id}.{name}"
-    ctx = open_root(gate, operation, place.facts.id, Budget(wall_s=timeout_s))
+    origin = Origin(gate, next_trace(), None, None)
+    ctx = roots(gate, operation, place.facts.id, Budget(wall_s=timeout_s))(origin)
 
     async def run() -> None:
         current.set(ctx)

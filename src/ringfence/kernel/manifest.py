@@ -6,12 +6,24 @@ and verifies them; everything that is written down about an application is deriv
 
 from collections.abc import Callable, Mapping, Sequence
 from graphlib import TopologicalSorter
+from typing import ClassVar
 
 from msgspec import Struct
 
 from ringfence.errors import Finding
-from ringfence.kernel.plugin import Plugin, Service
-from ringfence.kernel.ports import Declared, Signature
+from ringfence.kernel.ports import Declaration, Declared, Signature
+
+
+class Service(Declaration, frozen=True, kw_only=True):
+    """A named callable that the plugin provides to the rest of the application."""
+
+    kind: ClassVar[str] = "service"
+
+    name: str
+
+    @property
+    def key(self) -> str:
+        return self.name
 
 
 class ToolNeed(Struct, frozen=True):
@@ -65,7 +77,7 @@ class PluginFacts(Struct, frozen=True):
 
     id: str  # `orders.place_order`: domain and file
     domain: str
-    cls: type[Plugin]
+    cls: type
     file: str
     line: int
     doc: str

@@ -11,6 +11,7 @@ from typing import Annotated, TypeGuard, Union, get_args, get_origin, get_type_h
 
 from msgspec import Struct
 
+from ringfence.author import Plugin, annotations_of, field_names
 from ringfence.contracts.payload import describe
 from ringfence.errors import AppError, Finding
 from ringfence.kernel.loader import Feature
@@ -23,7 +24,6 @@ from ringfence.kernel.manifest import (
     SettingsNeed,
     ToolNeed,
 )
-from ringfence.kernel.plugin import Plugin, annotations_of, field_names
 from ringfence.kernel.ports import REQUIRED, Declaration, Declared, Parameter, Signature
 
 _MARKS = ("__ringfence_tool__", "__ringfence_requires__")

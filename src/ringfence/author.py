@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, TypeVar, dataclass_transform, get_origin
 
 from ringfence.kernel.context import Budget
-from ringfence.kernel.ports import Declaration, declare
+from ringfence.kernel.manifest import Service
+from ringfence.kernel.ports import declare
 
 F = TypeVar("F", bound=Callable[..., object])
 P = TypeVar("P", bound=type)
@@ -63,18 +64,6 @@ def _is_class_variable(annotation: object) -> bool:
     if isinstance(annotation, str):
         return annotation.startswith(("ClassVar", "typing.ClassVar"))
     return annotation is ClassVar or get_origin(annotation) is ClassVar
-
-
-class Service(Declaration, frozen=True, kw_only=True):
-    """A named callable that the plugin provides to the rest of the application."""
-
-    kind: ClassVar[str] = "service"
-
-    name: str
-
-    @property
-    def key(self) -> str:
-        return self.name
 
 
 def service(
