@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Calls between features, and requests from binding to answers: all that an adapter could touch.
 TESTS = [
-    "tests/kernel/test_views.py",
-    "tests/kernel/test_payload.py",
+    "tests/contracts/test_views.py",
+    "tests/contracts/test_payload.py",
     "tests/test_wiring.py",
     "tests/tools/http/test_asgi.py",
     "tests/tools/http/test_binding.py",

@@ -4,6 +4,7 @@ The author's vocabulary, and all of it. Tools are imported from `ringfence.tools
 of the error tree from `ringfence.errors`.
 """
 
+from ringfence.author import Plugin, requires, service
 from ringfence.embed import asgi
 from ringfence.errors import (
     AppError,
@@ -19,9 +20,8 @@ from ringfence.errors import (
     Unauthenticated,
 )
 from ringfence.kernel.context import Budget, Context, Principal
-from ringfence.kernel.plugin import Plugin, requires, service
-from ringfence.kernel.waiting import wait
 from ringfence.settings import Secret, Settings
+from ringfence.threads.waiting import wait
 
 __all__ = [
     "AppError",

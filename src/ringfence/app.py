@@ -19,10 +19,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ringfence import config as configuration
+from ringfence import reading
 from ringfence.config import Config, KernelLimits
+from ringfence.contracts import views as contracts
+from ringfence.contracts.payload import forget_descriptions
 from ringfence.errors import Finding, NotFound, Overloaded, StartRefused
 from ringfence.kernel import boot as kernel
-from ringfence.kernel import loader
 from ringfence.kernel.bind import within
 from ringfence.kernel.call import Gate, Opener, opener
 from ringfence.kernel.context import Budget, Context, Principal
@@ -42,13 +44,14 @@ from ringfence.kernel.ports import (
 from ringfence.kernel.proxy import ToolState
 from ringfence.kernel.registry import Registry
 from ringfence.kernel.source import Library as SourceLibrary
-from ringfence.kernel.threads import Pool
-from ringfence.kernel.views import View, bind_named
+from ringfence.kernel.views import View
 from ringfence.library import Library
 from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.redaction import Redactor
 from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
 from ringfence.settings import Settings
+from ringfence.threads.pool import Pool
+from ringfence.threads.waiting import wait
 from ringfence.toolbox import Tools
 from ringfence.tools.db.maintenance import Maintained, Maintenance
 from ringfence.tools.db.migrations import RULES as MIGRATION_RULES
@@ -71,6 +74,7 @@ class Wires:
         self.name = config.name
         self.root = config.root
         self.library: SourceLibrary = Library(config.root)
+        self.reader: kernel.Reader = reading
         self.strict = strict
         self.limits = _limits(config.kernel)
         self.tools = Tools(config, BUILT_IN)
@@ -83,13 +87,15 @@ class Wires:
         self.clock_driver = self.tools.driver("clock", self._env("clock", cast(Clock, None)))
         grant = Grant(plugin="kernel", domain="", instance="clock")
         self.clock = cast(Clock, self.clock_driver.handle(grant))
-        self.pool = Pool(config.kernel.threads)
         fused = config.kernel.call_path == "fused"
         self.gate = Gate(
             clock=self.clock,
             registry=Registry(),
             budget=config.budget("default"),
             spans=deque(maxlen=config.kernel.spans),
+            contracts=contracts,
+            threads=Pool(config.kernel.threads),
+            enter=wait,
             make_call=fused_named if fused else plain_named,
             make_view=fused_view if fused else plain_view,
         )
@@ -302,7 +308,7 @@ class Application:
         known = self._ways_in.get(name)
         if known is None:
             budget = within(self._wires.budget(origin), entry.budget)
-            known = bind_named(entry), opener(gate, entry, budget, f"{origin} {name}")
+            known = contracts.bind_named(entry), opener(gate, entry, budget, f"{origin} {name}")
             self._ways_in[name] = known
         view, way_in = known
         refuse_unknown(view, entry, payload)
@@ -417,6 +423,7 @@ async def boot(config: Config, *, strict: bool = False, state: Path | None = Non
         scope_tasks(asyncio.get_running_loop())
         with _no_collection():
             wires.running = await kernel.start(wires)
+        forget_descriptions()
         return Application(wires, wires.running)
 
 
@@ -448,9 +455,8 @@ def check(root: Path) -> list[Finding]:
     config = load(root, {})
     with config.redactor.errors(), ExitStack() as undo:
         wires = Wires(config)
-        sources = loader.read_sources(loader.discover(wires.root), wires.library)
-        limit = wires.limits.import_timeout
-        modules = loader.import_features(wires.name, sources, wires.library, limit, undo)
+        sources = reading.read_sources(wires.root, wires.library)
+        modules = kernel.import_modules(sources, wires, undo)
         manifest = kernel.declare(modules, wires)
         found = {*kernel.findings(manifest, wires), *wires.configure(manifest).findings}
         with suppress(StartRefused):  # what is configured wrongly is among them

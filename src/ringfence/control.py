@@ -17,10 +17,10 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
+from ringfence.contracts.payload import adapter_of, carry_out
 from ringfence.control_socket import Claim, is_supported, peer_uid, user_name
 from ringfence.errors import Fault, Invalid, RingfenceError
 from ringfence.kernel.context import Principal
-from ringfence.kernel.payload import adapter_of, carry_out
 from ringfence.report import Span, Status
 from ringfence.settings import hide
 

@@ -17,10 +17,17 @@
 Messages read `<subject>: <what happened>; expected <x>, got <y>. <next step>`.
 """
 
+import difflib
 from collections.abc import Sequence
 from typing import ClassVar
 
 from msgspec import Struct
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return `; did you mean ...?` when one of `known` is close to `word`, else nothing."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 class Fault(Struct, frozen=True):

@@ -10,7 +10,8 @@ from functools import partial
 
 from msgspec import ValidationError
 
-from ringfence.errors import Fault, Invalid
+from ringfence.contracts.compatibility import payload_keys
+from ringfence.errors import Fault, Invalid, did_you_mean
 from ringfence.kernel.call import (
     Gate,
     NamedCall,
@@ -22,14 +23,12 @@ from ringfence.kernel.call import (
     placed,
 )
 from ringfence.kernel.context import Context, current
-from ringfence.kernel.contract import payload_keys
 from ringfence.kernel.limits import check_call
 from ringfence.kernel.owned import end_owned
-from ringfence.kernel.payload import did_you_mean
 from ringfence.kernel.ports import REQUIRED
 from ringfence.kernel.registry import Entry
 from ringfence.kernel.scope import bounded
-from ringfence.kernel.views import Payload, Values, View, bind_named, outside
+from ringfence.kernel.views import Payload, Values, View, outside
 
 
 def plain_call(
@@ -103,7 +102,7 @@ def plain_view(gate: Gate, entry: Entry, view: View, name: str) -> Callable[...,
 def plain_named(gate: Gate, entry: Entry) -> NamedCall:
     """Return `entry` as a context calls it by name."""
     call = plain_call(gate, entry)
-    view = bind_named(entry)
+    view = gate.contracts.bind_named(entry)
 
     async def use(ctx: Context, payload: Payload) -> object:
         parent = placed(ctx, current.get())

@@ -20,11 +20,10 @@ from msgspec import Struct
 
 from ringfence import config as configuration
 from ringfence.config import Config
-from ringfence.errors import BootError, Finding, StartRefused
+from ringfence.errors import BootError, Finding, StartRefused, did_you_mean
 from ringfence.kernel import loader
 from ringfence.kernel.context import text_of
 from ringfence.kernel.manifest import PluginFacts, ToolNeed
-from ringfence.kernel.payload import did_you_mean
 from ringfence.kernel.ports import Driver, ToolEnv, ToolSpec
 
 BROKEN = "RF120"  # a folder of `tools/` that is no tool

@@ -11,8 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, ValidationError, inspect
 
-from ringfence.errors import Fault
-from ringfence.kernel.payload import (
+from ringfence.contracts.payload import (
     adapter_of,
     conform,
     describe,
@@ -21,6 +20,7 @@ from ringfence.kernel.payload import (
     members,
     to_plain,
 )
+from ringfence.errors import Fault
 
 pydantic = pytest.importorskip("pydantic", reason="pip install 'ringfence[pydantic]'")
 
@@ -35,7 +35,7 @@ from pydantic import (  # noqa: E402 - where it is there
 )
 
 from ringfence.adapters import pydantic as adapter  # noqa: E402
-from ringfence.kernel.ports import MOST_FAULTS, Adapter  # noqa: E402
+from ringfence.contracts.payload import MOST_FAULTS, Adapter  # noqa: E402
 from ringfence.tools.http.binding import body  # noqa: E402
 
 ADAPTER: Adapter = adapter  # what the kernel needs is what the module has

@@ -21,8 +21,9 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticSerializationError, core_schema, to_json
 
+from ringfence.contracts.payload import MOST_FAULTS
 from ringfence.errors import Fault
-from ringfence.kernel.ports import MOST_FAULTS, did_you_mean
+from ringfence.kernel.ports import did_you_mean
 
 Schema = Mapping[str, object]
 _REFERENCE = "#/$defs/"

@@ -11,16 +11,14 @@ from functools import partial
 from msgspec import structs
 
 from ringfence.errors import AppError, PluginQuarantined, RingfenceError
-from ringfence.kernel.call import Gate, Opener, close, failure_of, open_root, opener
-from ringfence.kernel.context import Budget, Context
+from ringfence.kernel.call import Gate, Opener, close, failure_of, opener, roots
+from ringfence.kernel.context import Budget, Context, Origin, next_trace
 from ringfence.kernel.limits import Bulkhead
 from ringfence.kernel.live import Connection, Lived
-from ringfence.kernel.manifest import Manifest, Offer, PluginFacts, ServiceNeed
-from ringfence.kernel.plugin import Service
+from ringfence.kernel.manifest import Manifest, Offer, PluginFacts, Service, ServiceNeed
 from ringfence.kernel.ports import Declared, Signature, Work
 from ringfence.kernel.registry import Entry, Refusal
-from ringfence.kernel.threads import Pool, Share
-from ringfence.kernel.views import bind
+from ringfence.kernel.threads import Run
 
 UNKNOWN = Signature((), None)  # of a name whose plugin did not load
 
@@ -31,18 +29,10 @@ class Seat:
 
     facts: PluginFacts
     bulkhead: Bulkhead
-    threads: int
+    run: Run  # of what is no coroutine, on its threads
     entries: dict[str, Entry] = field(default_factory=dict[str, Entry])  # by method
     fields: dict[str, object] = field(default_factory=dict[str, object])
     instance: object = None
-    taken: Share | None = None
-
-    @property
-    def share(self) -> Share:
-        """Its part of the thread pool, made when first asked for: most plugins never do."""
-        if self.taken is None:
-            self.taken = Share(self.facts.id, self.threads)
-        return self.taken
 
     def refuse(self, refusal: Refusal | None) -> None:
         for entry in self.entries.values():
@@ -53,17 +43,14 @@ class BoundEndpoint:
     """One declared operation, ready to be called by an ingress; its way in is made when first
     asked for."""
 
-    __slots__ = ("_budget", "_entry", "_gate", "_open", "_pool", "_seat", "declared")
+    __slots__ = ("_budget", "_entry", "_gate", "_open", "_seat", "declared")
 
-    def __init__(
-        self, gate: Gate, place: Seat, declared: Declared, budget: Budget, pool: Pool
-    ) -> None:
+    def __init__(self, gate: Gate, place: Seat, declared: Declared, budget: Budget) -> None:
         self.declared = declared
         self._gate = gate
         self._seat = place
         self._entry = place.entries[declared.method]
         self._budget = budget
-        self._pool = pool
         self._open: Opener | None = None
 
     @property
@@ -72,7 +59,8 @@ class BoundEndpoint:
 
     def refused(self, error: Exception) -> str:
         entry, label = self._entry, self.declared.declaration.label
-        ctx = open_root(self._gate, entry.operation, entry.plugin, self._budget, label=label)
+        origin = Origin(self._gate, next_trace(), None, None, label)
+        ctx = roots(self._gate, entry.operation, entry.plugin, self._budget)(origin)
         ctx.failure = failure_of(error)
         close(self._gate, ctx)
         return ctx.trace_id
@@ -99,16 +87,14 @@ class BoundEndpoint:
         gate, entry, seat = self._gate, self._entry, self._seat
 
         def run(ctx: Context, work: Work) -> Work:
-            connection = Connection(
-                gate, ctx, self._budget, seat.bulkhead, self._pool, lambda: seat.share
-            )
+            connection = Connection(gate, ctx, self._budget, seat.bulkhead, seat.run)
             return connection.run(around, work)
 
         depth = Budget(depth=self._budget.depth)
         return opener(gate, entry, depth, self.declared.declaration.label, run)
 
 
-def quarantine_refusal(plugin: str, reason: str = "") -> Refusal:
+def quarantine_refusal(plugin: str) -> Refusal:
     """Return what the entries of a quarantined plugin raise. The reason goes to the log alone."""
 
     def refuse() -> RingfenceError:
@@ -128,7 +114,8 @@ async def _no_handler(*args: object) -> object:
 
 def seat(facts: PluginFacts, gate: Gate, concurrency: int, threads: int) -> Seat:
     """Give a plugin its entries; they refuse until it has started."""
-    place = Seat(facts, Bulkhead(facts.id, concurrency, concurrency), threads)
+    run = gate.threads.share(facts.id, threads)
+    place = Seat(facts, Bulkhead(facts.id, concurrency, concurrency), run)
     for offer in facts.offers:
         entry = Entry(
             operation=operation_of(facts, offer),
@@ -197,7 +184,7 @@ def service_field(gate: Gate, need: ServiceNeed) -> Callable[..., Awaitable[obje
         return None
     if entry.declared is None:
         return partial(_refused, entry.refusal or quarantine_refusal(entry.plugin))
-    return gate.make_view(gate, entry, bind(need, entry), need.field)
+    return gate.make_view(gate, entry, gate.contracts.bind(need, entry), need.field)
 
 
 async def _refused(refusal: Refusal, *args: object, **named: object) -> object:
@@ -205,7 +192,7 @@ async def _refused(refusal: Refusal, *args: object, **named: object) -> object:
 
 
 def endpoints(
-    seats: Sequence[Seat], gate: Gate, budget_for: Callable[[str], Budget], pool: Pool
+    seats: Sequence[Seat], gate: Gate, budget_for: Callable[[str], Budget]
 ) -> Mapping[str, list[BoundEndpoint]]:
     """Return, for each tool, the operations that its ingress serves."""
     found: dict[str, list[BoundEndpoint]] = {}
@@ -220,7 +207,7 @@ def endpoints(
                         budgets[tool] = budget_for(tool)
                     own = declared.declaration.budget
                     budget = within(within(budgets[tool], entry.budget), own)
-                    bound = BoundEndpoint(gate, place, declared, budget, pool)
+                    bound = BoundEndpoint(gate, place, declared, budget)
                     found.setdefault(tool, []).append(bound)
     return found
 

@@ -9,9 +9,10 @@ deadline, and whatever it did is undone in reverse order. `app.py` hands in the 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -28,7 +29,6 @@ from ringfence.kernel.bind import (
 )
 from ringfence.kernel.call import Gate
 from ringfence.kernel.context import Budget, text_of
-from ringfence.kernel.declarations import Place, read_plugin
 from ringfence.kernel.hooks import LEFT_BEHIND_S, run_hook, within
 from ringfence.kernel.manifest import (
     Manifest,
@@ -38,12 +38,9 @@ from ringfence.kernel.manifest import (
     SettingsNeed,
     ToolNeed,
 )
-from ringfence.kernel.middleware import Scope, compose
-from ringfence.kernel.payload import forget_descriptions
+from ringfence.kernel.middleware import FILLED, Scope, compose
 from ringfence.kernel.ports import Driver, Facts, Grant, Ingress, StaticName, ToolSpec
 from ringfence.kernel.proxy import ToolState, handle
-from ringfence.kernel.threads import Pool
-from ringfence.kernel.verify import start_order, verify
 
 _log = logging.getLogger("ringfence.kernel")
 
@@ -51,19 +48,14 @@ _log = logging.getLogger("ringfence.kernel")
 async def start(app: "Wiring") -> "Running":
     """Bring an application up, or raise BootError with everything that is wrong with it."""
     async with AsyncExitStack() as undo:
-        discovered = loader.discover(app.root)  # the files of every domain
-        sources = loader.read_sources(discovered, app.library)  # what they say, running none
-        limit = app.limits.import_timeout
-        modules = loader.import_features(
-            app.name, sources, app.library, limit, undo
-        )  # under the guard
+        sources = app.reader.read_sources(app.root, app.library)  # what its files say, running none
+        modules = import_modules(sources, app, undo)  # under the guard
         manifest = declare(modules, app)  # what every plugin needs and offers
         verified = check(manifest, app)  # all findings at once, or none
         equipped = await start_tools(verified, app, undo)  # what is down starts as dead
         built = build_plugins(equipped, app)  # fields filled in, constructors called
         running = await start_plugins(built, app, undo)  # providers before their consumers
         await open_ingress(running, app, undo)  # last of all, work comes in
-        forget_descriptions()
         running.undo.push_async_callback(undo.pop_all().aclose)
         return running
     raise AssertionError("unreachable: the block above returns or raises")
@@ -80,16 +72,38 @@ class Limits(Struct, frozen=True):
     plugin_concurrency: int
 
 
+class Reader(Protocol):
+    """What is known of an application before it starts, read by whoever wires. A module will do."""
+
+    def read_sources(self, root: Path, library: source.Library) -> loader.Sources:
+        """Find the features of every domain, and read their files without running anything."""
+        ...
+
+    def read_plugin(
+        self,
+        module: ModuleType,
+        feature: loader.Feature,
+        lines: Mapping[str, int],
+        request_types: frozenset[type],
+    ) -> tuple[PluginFacts | None, list[Finding]]:
+        """Read the one plugin that a feature's module declares, and all that is wrong with it."""
+        ...
+
+    def verify(self, manifest: Manifest, request_tools: Mapping[type, str]) -> list[Finding]:
+        """List what refuses the start: names and contracts that leave the behaviour to luck."""
+        ...
+
+
 class Wiring(Protocol):
     """What `app.py` decides: the configuration, and which driver stands for which tool."""
 
     name: str
     root: Path
     library: source.Library
+    reader: Reader
     strict: bool
     limits: Limits
     gate: Gate
-    pool: Pool
     request_values: Mapping[type, tuple[str, str]]  # parameter type → tool and its operation
 
     def specs(self) -> Sequence[ToolSpec]:
@@ -151,19 +165,27 @@ class Running(Built, frozen=True, eq=False):
         await self.undo.aclose()
 
 
+def import_modules(
+    sources: loader.Sources, app: Wiring, undo: ExitStack | AsyncExitStack
+) -> loader.Modules:
+    """Import every readable feature, each within its deadline."""
+    limit = app.limits.import_timeout
+    return loader.import_features(app.name, sources, app.library, limit, undo)
+
+
 def declare(modules: loader.Modules, app: Wiring) -> Manifest:
     """Read what the imported classes declare; one that cannot be read is quarantined."""
     quarantined = list(modules.quarantined)
     findings = [*modules.sources.findings, *(q.finding for q in quarantined)]
     findings += app.own_tools(modules.prefix)
     plugins: list[PluginFacts] = []
+    filled = frozenset((*app.request_values, *FILLED))
     for feature in modules.sources.features:
         module = modules.by_feature.get(feature.id)
         if module is None:
             continue
         lines = modules.sources.by_feature[feature.id].lines
-        place = Place(feature.domain, feature.name, feature.path, lines)
-        facts, wrong = read_plugin(module, place, frozenset(app.request_values))
+        facts, wrong = app.reader.read_plugin(module, feature, lines, filled)
         findings += wrong
         if facts is not None and not wrong:
             plugins.append(facts)
@@ -208,7 +230,7 @@ def check(manifest: Manifest, app: Wiring) -> Verified:
 def findings(manifest: Manifest, app: Wiring) -> list[Finding]:
     """List all that is wrong with an application but for its configuration."""
     request_tools = {kind: tool for kind, (tool, _) in app.request_values.items()}
-    ambiguous = verify(manifest, request_tools)
+    ambiguous = app.reader.verify(manifest, request_tools)
     return sorted({*manifest.findings, *manifest.ambiguous, *ambiguous})
 
 
@@ -218,7 +240,7 @@ def _count(found: Sequence[Finding]) -> str:
 
 async def start_tools(verified: Verified, app: Wiring, undo: AsyncExitStack) -> Equipped:
     """Start every tool that is needed. One whose backend is down refuses its users, no more."""
-    undo.push_async_callback(app.pool.stop)
+    undo.push_async_callback(app.gate.threads.stop)
     drivers = app.instances(sorted(set(verified.configured.instances.values())))
     states = {instance: ToolState(instance) for instance in drivers}
     for instance, driver in drivers.items():
@@ -251,7 +273,7 @@ def build_plugins(equipped: Equipped, app: Wiring) -> Built:
     lost = {q.id: q for q in manifest.quarantined}
     seats = [
         seat(facts, app.gate, limits.plugin_concurrency, limits.plugin_threads)
-        for facts in start_order(manifest)
+        for facts in manifest.start_order()
     ]
     put_absent(manifest, app.gate)
     made = loader.run_each(
@@ -296,8 +318,8 @@ def _set_handlers(place: Seat, app: Wiring) -> None:
             for value in offer.request_values
             if value.type in app.request_values
         }
-        share = None if offer.is_async else place.share
-        handler = compose(offer, place.instance, scopes, app.pool, share)
+        run = None if offer.is_async else place.run
+        handler = compose(offer, place.instance, scopes, run, app.gate.enter)
         place.entries[offer.method].handler = handler
 
 
@@ -330,7 +352,7 @@ async def start_plugins(built: Built, app: Wiring, undo: AsyncExitStack) -> Runn
         if place.instance is None:
             continue
         stopping.append(place)
-        error = await run_hook(app.gate, app.pool, place, "start", limit)
+        error = await run_hook(app.gate, place, "start", limit)
         if error is None:
             place.refuse(None)
         else:
@@ -348,7 +370,7 @@ async def _stop_plugins(seats: Sequence[Seat], app: Wiring) -> None:
 
 async def _stop_plugin(place: Seat, app: Wiring) -> None:
     limit = app.limits.stop_timeout
-    error = await run_hook(app.gate, app.pool, place, "stop", limit)
+    error = await run_hook(app.gate, place, "stop", limit)
     if error is not None:
         _, said = loader.failed(error, place.facts.file, limit)
         _log.error("%s: its stop %s", place.facts.id, said)
@@ -356,7 +378,7 @@ async def _stop_plugin(place: Seat, app: Wiring) -> None:
 
 async def open_ingress(running: Running, app: Wiring, undo: AsyncExitStack) -> None:
     """Hand every declared operation to the tool that serves it, and let work in."""
-    served = endpoints(running.seats, app.gate, app.budget, app.pool)
+    served = endpoints(running.seats, app.gate, app.budget)
     absent = [
         StaticName(word, name, lost.id, lost.finding.message)
         for lost in running.lost.values()

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextvars import copy_context
+from contextvars import Context as Variables
 from traceback import walk_tb
 from typing import TypeVar
 
@@ -40,12 +40,11 @@ from ringfence.kernel.context import (
 )
 from ringfence.kernel.limits import UNLIMITED, Bulkhead, purse_for
 from ringfence.kernel.owned import end_owned
-from ringfence.kernel.payload import read
 from ringfence.kernel.ports import Clock
 from ringfence.kernel.registry import Entry, Registry
 from ringfence.kernel.scope import REAP_S, bounded
-from ringfence.kernel.threads import here, waiting_job
-from ringfence.kernel.views import View
+from ringfence.kernel.threads import Enter, Threads
+from ringfence.kernel.views import Contracts, View
 
 T = TypeVar("T")
 _log = logging.getLogger("ringfence.kernel")
@@ -66,6 +65,9 @@ class Gate(Struct, eq=False):
     registry: Registry
     budget: Budget  # a root's, where its ingress has none of its own
     spans: deque[Context]
+    contracts: Contracts
+    threads: Threads
+    enter: Enter
     make_call: "Callable[[Gate, Entry], NamedCall]"  # of `ctx.call`: fused, or plain
     make_view: "MakeView"  # of a field under `@requires`
     # Both by plugin: the services that it may call, and how it calls those that it has called.
@@ -99,7 +101,7 @@ class Gate(Struct, eq=False):
         """Serve `ctx.call(..., into=T)`."""
         answer = await self.call(ctx, name, payload)
         try:
-            return read(answer, into, f"answer of {name}")
+            return self.contracts.read(answer, into, f"answer of {name}")
         except Invalid as error:  # no fault of whoever sent the payload
             raise PluginFailed(
                 f"it wants what is not answered: {error}", subject=ctx.operation
@@ -111,18 +113,16 @@ class Gate(Struct, eq=False):
         """Serve `ctx.spawn`: a task with a tree, a deadline and a purse of its own, which knows
         the span that caused it. Works from a `def` handler's thread as well."""
         name = f"{ctx.operation}.background"
-        child = open_root(self, name, ctx.plugin, self.budget)
-        if wall_s is not None:
-            child.deadline_at = child.started_at + wall_s
         ctx.children += 1
         path = f"{ctx.path}.{ctx.children}"
         path = path if len(path) <= PATH_CHARS else ""  # work that spawns itself, on and on
-        child.origin = structs.replace(ctx.origin, cause=ctx.span_id, path=path)
-        variables = copy_context()
-        variables.run(current.set, child)
-        variables.run(waiting_job.set, None)  # nobody waits for it
+        origin = structs.replace(ctx.origin, cause=ctx.span_id, path=path)
+        child = roots(self, name, ctx.plugin, self.budget)(origin)
+        if wall_s is not None:
+            child.deadline_at = child.started_at + wall_s
 
-        def begin() -> None:
+        def begin(variables: Variables) -> None:
+            variables.run(current.set, child)
             loop = asyncio.get_running_loop()
             task = asyncio.Task(
                 self._background(child, work), loop=loop, name=name, context=variables
@@ -130,10 +130,7 @@ class Gate(Struct, eq=False):
             self.background.add(task)
             task.add_done_callback(self.background.discard)
 
-        if here.job is not None:
-            here.job.pool.loop.call_soon_threadsafe(begin)
-        else:
-            begin()
+        self.threads.apart(begin)
 
     async def end_background(self) -> None:
         """Cancel what `spawn` has started and still runs, and wait for it to end."""
@@ -193,33 +190,41 @@ def held_refusal(parent: Context, operation: str) -> TransactionHeld:
 # ---- from outside: a new root
 
 
-def open_root(
-    gate: Gate,
-    operation: str,
-    plugin: str,
-    budget: Budget,
-    principal: Principal | None = None,
-    tenant: str | None = None,
-    label: str = "",
-) -> Context:
-    """Open a root context; the caller closes it."""
-    started = gate.clock.monotonic()
-    purse = purse_for(budget)
-    deadline = NEVER if budget.wall_s is None else started + budget.wall_s
-    ctx = Context(
-        None,
-        Origin(gate, next_trace(), principal, tenant, label),
-        next_span(),
-        operation,
-        plugin,
-        deadline,
-        purse,
-        UNLIMITED if budget.depth is None else budget.depth,
-        next_root(),
-        started,
-    )
-    purse.owner = ctx
-    return ctx
+def _continued(
+    gate: Gate, inbound: Inbound, principal: Principal | None, tenant: str | None, label: str
+) -> Origin:
+    """Return the origin of a tree that something outside has caused."""
+    trace = next_trace() if inbound.trace is None else inbound.trace
+    return Origin(gate, trace, principal, tenant, label, link=inbound.link)
+
+
+def roots(gate: Gate, operation: str, plugin: str, budget: Budget) -> Callable[[Origin], Context]:
+    """Return what opens root contexts of one kind, with all that is the same for each worked out;
+    the caller closes them."""
+    now = gate.clock.monotonic
+    full = purse_for(budget)
+    wall_s = NEVER if budget.wall_s is None else budget.wall_s
+    depth = UNLIMITED if budget.depth is None else budget.depth
+
+    def open_(origin: Origin) -> Context:
+        started = now()
+        purse = Purse(full.calls, full.queries, full.events, budget)
+        ctx = Context(
+            None,
+            origin,
+            next_span(),
+            operation,
+            plugin,
+            started + wall_s,
+            purse,
+            depth,
+            next_root(),
+            started,
+        )
+        purse.owner = ctx
+        return ctx
+
+    return open_
 
 
 def close(gate: Gate, ctx: Context) -> None:
@@ -240,9 +245,7 @@ def opener(
     """
     bulkhead = entry.bulkhead if around is None else Bulkhead(entry.plugin, UNLIMITED, UNLIMITED)
     clock, now, record = gate.clock, gate.clock.monotonic, gate.spans.append
-    full = purse_for(budget)
-    wall_s = NEVER if budget.wall_s is None else budget.wall_s
-    depth = UNLIMITED if budget.depth is None else budget.depth
+    open_root = roots(gate, entry.operation, entry.plugin, budget)
     set_current = current.set
 
     async def open_(
@@ -251,24 +254,12 @@ def opener(
         tenant: str | None = None,
         inbound: Inbound | None = None,
     ) -> object:
-        # As `open_root`, with all that is the same for each request worked out beforehand.
-        purse = Purse(full.calls, full.queries, full.events, budget)
-        started = now()
-        ctx = Context(
-            None,
+        ctx = open_root(
             Origin(gate, next_trace(), principal, tenant, label)
             if inbound is None
-            else _continued(gate, inbound, principal, tenant, label),
-            next_span(),
-            entry.operation,
-            entry.plugin,
-            started + wall_s,
-            purse,
-            depth,
-            next_root(),
-            started,
+            else _continued(gate, inbound, principal, tenant, label)
         )
-        purse.owner = ctx
+        purse = ctx.purse
         bulkhead.free -= 1
         before = current.get()
         set_current(ctx)
@@ -295,13 +286,6 @@ def opener(
                 await end_owned(ctx)
 
     return open_
-
-
-def _continued(
-    gate: Gate, inbound: Inbound, principal: Principal | None, tenant: str | None, label: str
-) -> Origin:
-    trace = next_trace() if inbound.trace is None else inbound.trace
-    return Origin(gate, trace, principal, tenant, label, link=inbound.link)
 
 
 def _cancelled(error: BaseException) -> bool:

@@ -18,7 +18,7 @@ from ringfence.kernel.owned import end_owned
 from ringfence.kernel.ports import REQUIRED
 from ringfence.kernel.registry import Entry
 from ringfence.kernel.scope import bounded
-from ringfence.kernel.views import Answer, Check, View, bind_named, outside
+from ringfence.kernel.views import Answer, Check, View, outside
 
 _TEXT = """
 def make(entry, gate, view):
@@ -157,7 +157,7 @@ def _indent(text: str, width: int) -> str:
 
 def fused_named(gate: Gate, entry: Entry) -> NamedCall:
     """Return `entry` as a context calls it by name; as `plain.plain_named`."""
-    view = bind_named(entry)
+    view = gate.contracts.bind_named(entry)
     return _maker(_shape(entry, view, named=True))(entry, gate, view)
 
 

@@ -21,8 +21,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ringfence.errors import Finding
-from ringfence.kernel.source import TOPS, Library, Source, absolute
+from ringfence.kernel.source import TOPS, Library, absolute
 
 
 class ForbiddenImport(ImportError):
@@ -103,24 +102,6 @@ def _between_domains(
             f"move what they share to domains/{mine[1]}/_{theirs[2]}.py, or call its service",
         )
     return None
-
-
-def static_findings(
-    source: Source, module: str, file: str, offers: Mapping[str, Sequence[str]]
-) -> list[Finding]:
-    """List the forbidden imports that are written down in a file."""
-    package = module.rpartition(".")[0]
-    found: dict[tuple[int, str], Finding] = {}
-    for site in source.imports:
-        target = absolute(site.name, package)
-        reason = objection(module, target, offers)
-        if reason is not None:
-            area = tuple(target.split(".")[:3])
-            found.setdefault(
-                (site.line, str(area)),
-                Finding(file, site.line, "RF001", reason.message, reason.fix),
-            )
-    return list(found.values())
 
 
 class _Loader(SourceFileLoader):

@@ -10,17 +10,14 @@ from collections.abc import Awaitable, Callable
 
 from ringfence.errors import DeadlineExceeded
 from ringfence.kernel.bind import Seat
-from ringfence.kernel.call import Gate, close, failure_of, open_root
-from ringfence.kernel.context import Budget, current
+from ringfence.kernel.call import Gate, close, failure_of, roots
+from ringfence.kernel.context import Budget, Origin, current, next_trace
 from ringfence.kernel.owned import end_owned
-from ringfence.kernel.threads import Pool
 
 LEFT_BEHIND_S = 0.5  # what a cancelled hook gets to end
 
 
-async def run_hook(
-    gate: Gate, pool: Pool, place: Seat, name: str, timeout_s: float
-) -> BaseException | None:
+async def run_hook(gate: Gate, place: Seat, name: str, timeout_s: float) -> BaseException | None:
     """Run a plugin's lifecycle method, if it has that one, in a root context of its own.
 
     Returns:
@@ -31,14 +28,15 @@ async def run_hook(
         return None
     hook = getattr(place.instance, name)
     operation = f"{place.facts.id}.{name}"
-    ctx = open_root(gate, operation, place.facts.id, Budget(wall_s=timeout_s))
+    origin = Origin(gate, next_trace(), None, None)
+    ctx = roots(gate, operation, place.facts.id, Budget(wall_s=timeout_s))(origin)
 
     async def run() -> None:
         current.set(ctx)
         if inspect.iscoroutinefunction(hook):
             await hook()
         else:
-            await pool.run(place.share, hook, ())
+            await place.run(hook, ())
 
     error = await within(run, operation, timeout_s)
     ctx.failure = None if error is None else failure_of(error)

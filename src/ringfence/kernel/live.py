@@ -14,7 +14,7 @@ from ringfence.kernel.context import Budget, Context, current
 from ringfence.kernel.limits import Bulkhead
 from ringfence.kernel.ports import Live, Timer, Work
 from ringfence.kernel.scope import deadline_error, end
-from ringfence.kernel.threads import Pool, Share
+from ringfence.kernel.threads import Run
 
 T = TypeVar("T")
 Lived = Callable[[Live, Work], Work]
@@ -27,8 +27,7 @@ class Connection:
         ctx: The connection's context.
         budget: What one message may spend.
         bulkhead: Where a message takes a place while it is worked on.
-        pool: Where `thread` runs what it is given.
-        share: The plugin's part of that.
+        run: How `thread` runs what it is given.
     """
 
     def __init__(
@@ -37,15 +36,13 @@ class Connection:
         ctx: Context,
         budget: Budget,
         bulkhead: Bulkhead,
-        pool: Pool,
-        share: Callable[[], Share],
+        run: Run,
     ) -> None:
         self._gate = gate
         self._ctx = ctx
         self._budget = budget
         self._bulkhead = bulkhead
-        self._pool = pool
-        self._share = share
+        self._run = run
         self._fork: Context | None = None
         self._timer: Timer | None = None
 
@@ -85,7 +82,7 @@ class Connection:
         end(self._ctx, error)
 
     def thread(self, function: Callable[..., T], *args: object) -> Awaitable[T]:
-        return self._pool.run(self._share(), function, args)  # type: ignore[return-value]
+        return self._run(function, args)  # type: ignore[return-value]
 
     def _expire(self, ctx: Context) -> None:
         end(self._ctx, deadline_error(ctx, ctx.deadline_at - ctx.started_at))

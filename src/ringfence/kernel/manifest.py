@@ -1,16 +1,29 @@
 """What an application declares: its plugins, what each needs and what each offers.
 
-Values only. `declarations.py` reads them from imported classes, constructing and calling nothing;
-`verify.py` checks them; everything that is written down about an application is derived from them.
+Values only. `ringfence.reading` reads them from imported classes, constructing and calling nothing,
+and verifies them; everything that is written down about an application is derived from them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from graphlib import TopologicalSorter
+from typing import ClassVar
 
 from msgspec import Struct
 
 from ringfence.errors import Finding
-from ringfence.kernel.plugin import Plugin
-from ringfence.kernel.ports import Declared, Signature
+from ringfence.kernel.ports import Declaration, Declared, Signature
+
+
+class Service(Declaration, frozen=True, kw_only=True):
+    """A named callable that the plugin provides to the rest of the application."""
+
+    kind: ClassVar[str] = "service"
+
+    name: str
+
+    @property
+    def key(self) -> str:
+        return self.name
 
 
 class ToolNeed(Struct, frozen=True):
@@ -64,7 +77,7 @@ class PluginFacts(Struct, frozen=True):
 
     id: str  # `orders.place_order`: domain and file
     domain: str
-    cls: type[Plugin]
+    cls: type
     file: str
     line: int
     doc: str
@@ -104,3 +117,29 @@ class Manifest(Struct, frozen=True):
     def declared(self) -> list[Declared]:
         """Every declaration of every plugin, in the order of files and lines."""
         return [d for p in self.plugins for o in p.offers for d in o.declared]
+
+    @property
+    def services(self) -> Mapping[str, Sequence[Declared]]:
+        """Who declares each service; two owners of one name refuse the start."""
+        found: dict[str, list[Declared]] = {}
+        for declared in self.declared:
+            if isinstance(declared.declaration, Service):
+                found.setdefault(declared.declaration.name, []).append(declared)
+        return found
+
+    def requirements(self) -> dict[str, dict[str, str]]:
+        """Return plugin → the plugins whose services it requires, each with one such service."""
+        services = self.services
+        return {
+            plugin.id: {
+                services[need.service][0].plugin: need.service
+                for need in plugin.needs
+                if isinstance(need, ServiceNeed) and need.service in services
+            }
+            for plugin in self.plugins
+        }
+
+    def start_order(self) -> list[PluginFacts]:
+        """Return the plugins with every provider before those that require it."""
+        by_id = {plugin.id: plugin for plugin in self.plugins}
+        return [by_id[plugin] for plugin in TopologicalSorter(self.requirements()).static_order()]

@@ -7,15 +7,14 @@ for nothing runs with nothing around it.
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from typing import cast
 
 from ringfence.errors import KernelBug, Unauthenticated
 from ringfence.kernel.context import Context, Principal, current
 from ringfence.kernel.manifest import Offer, RequestValue
 from ringfence.kernel.registry import Handler
-from ringfence.kernel.threads import Pool, Share
-from ringfence.kernel.waiting import wait
+from ringfence.kernel.threads import Enter, Run
 
 Scope = Callable[[], AbstractAsyncContextManager[object]]
 
@@ -24,8 +23,8 @@ def compose(
     offer: Offer,
     instance: object,
     scopes: Mapping[str, Scope],
-    pool: Pool,
-    share: Share | None,
+    run: Run | None,
+    enter: Enter,
 ) -> Handler:
     """Return the handler of one operation: called with its arguments in order, awaited.
 
@@ -33,13 +32,13 @@ def compose(
         offer: The method, and what it asks for.
         instance: The plugin.
         scopes: For each parameter that a tool fills in, what yields its value.
-        pool: Where a `def` runs.
-        share: Its plugin's part of that; None for an `async def`, which needs none.
+        run: How a `def` runs on its plugin's threads; None for an `async def`, which needs none.
+        enter: How a scope is entered there.
     """
     method: Callable[..., object] = _positional(offer, getattr(instance, offer.method))
     simple = [v for v in offer.request_values if v.parameter not in scopes]
-    if share is not None:
-        return _threaded(method, simple, scopes, pool, share)
+    if run is not None:
+        return _threaded(method, simple, scopes, run, enter)
     handler = cast(Handler, method)
     if simple:
         handler = _with_values(handler, simple)
@@ -76,7 +75,7 @@ def _principal(ctx: Context) -> Principal:
 
 
 # What the kernel itself fills in; the rest is yielded by tools.
-_FILLED: Mapping[type, Callable[[Context], object]] = {
+FILLED: Mapping[type, Callable[[Context], object]] = {
     Context: lambda ctx: ctx,
     Principal: _principal,
 }
@@ -86,7 +85,7 @@ def _values(wanted: list[RequestValue]) -> dict[str, object]:
     ctx = current.get()
     if ctx is None:
         raise KernelBug("a handler ran outside any context")
-    return {value.parameter: _FILLED[value.type](ctx) for value in wanted}
+    return {value.parameter: FILLED[value.type](ctx) for value in wanted}
 
 
 def _with_values(method: Handler, wanted: list[RequestValue]) -> Handler:
@@ -108,32 +107,23 @@ def _threaded(
     method: Callable[..., object],
     simple: list[RequestValue],
     scopes: Mapping[str, Scope],
-    pool: Pool,
-    share: Share,
+    run: Run,
+    enter: Enter,
 ) -> Handler:
     if not simple and not scopes:
 
-        def run(*args: object) -> Coroutine[object, None, object]:
-            return pool.run(share, method, args)
+        def call(*args: object) -> Coroutine[object, None, object]:
+            return run(method, args)
 
-        return run
+        return call
 
-    async def run_with_values(*args: object) -> object:
-        values = _values(simple)
-        return await pool.run(share, _in_scopes, (method, args, values, list(scopes.items())))
+    def work(args: tuple[object, ...], values: dict[str, object]) -> object:
+        with ExitStack() as entered:
+            for name, scope in scopes.items():
+                values[name] = entered.enter_context(enter(scope()))
+            return method(*args, **values)
 
-    return run_with_values
+    async def call_with_values(*args: object) -> object:
+        return await run(work, (args, _values(simple)))
 
-
-def _in_scopes(
-    method: Callable[..., object],
-    args: tuple[object, ...],
-    values: dict[str, object],
-    scopes: list[tuple[str, Scope]],
-) -> object:
-    """On the worker's thread: open each scope with `wait`, then run the method."""
-    if not scopes:
-        return method(*args, **values)
-    name, scope = scopes[0]
-    with wait(scope()) as value:
-        return _in_scopes(method, args, {**values, name: value}, scopes[1:])
+    return call_with_values

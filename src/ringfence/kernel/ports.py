@@ -13,6 +13,7 @@ from typing import ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 from msgspec import Struct
 
 from ringfence.errors import AppError, Finding, RingfenceError
+from ringfence.errors import did_you_mean as did_you_mean
 from ringfence.kernel.context import Block as Block
 from ringfence.kernel.context import Budget as Budget
 from ringfence.kernel.context import Context as Context
@@ -20,17 +21,6 @@ from ringfence.kernel.context import Hold as Hold
 from ringfence.kernel.context import Inbound as Inbound
 from ringfence.kernel.context import Principal as Principal
 from ringfence.kernel.context import current as current
-from ringfence.kernel.payload import MOST_FAULTS as MOST_FAULTS
-from ringfence.kernel.payload import Adapter as Adapter
-from ringfence.kernel.payload import adapter_of as adapter_of
-from ringfence.kernel.payload import carry_in as carry_in
-from ringfence.kernel.payload import carry_out as carry_out
-from ringfence.kernel.payload import carry_text_in as carry_text_in
-from ringfence.kernel.payload import describe as describe
-from ringfence.kernel.payload import did_you_mean as did_you_mean
-from ringfence.kernel.payload import faults as faults
-from ringfence.kernel.payload import is_carried as is_carried
-from ringfence.kernel.payload import members as members
 
 C = TypeVar("C", bound=type)
 T = TypeVar("T")

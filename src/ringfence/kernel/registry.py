@@ -7,10 +7,9 @@ plugins; `refusal` is the single thing that the call path asks before it runs a 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
-from ringfence.errors import NoSuchService, RingfenceError
+from ringfence.errors import NoSuchService, RingfenceError, did_you_mean
 from ringfence.kernel.context import Budget
 from ringfence.kernel.limits import Bulkhead
-from ringfence.kernel.payload import did_you_mean
 from ringfence.kernel.ports import Declared, Signature
 
 Handler = Callable[..., Coroutine[object, None, object]]

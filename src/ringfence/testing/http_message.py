@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlencode
 import msgspec
 from msgspec import Struct
 
-from ringfence.kernel.ports import carry_in, carry_out
+from ringfence.contracts.payload import carry_in, carry_out
 from ringfence.tools.http.wire import Message, Scope
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from typing import TypeVar, overload
 
 import msgspec
 
-from ringfence.kernel.ports import carry_in, carry_out
+from ringfence.contracts.payload import carry_in, carry_out
 from ringfence.testing.http_message import HttpResponse, header_list, response_of
 from ringfence.testing.http_stream import ended
 from ringfence.tools.http.live.sockets import WebSocketClosed

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from ringfence.kernel.ports import carry_in
+from ringfence.contracts.payload import carry_in
 from ringfence.testing.http_message import HttpResponse, header_list, response_of
 from ringfence.tools.http.wire import Asgi, Message, Scope
 

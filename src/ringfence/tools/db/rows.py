@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct, inspect, json
 
-from ringfence.kernel.ports import carry_in, describe, members
+from ringfence.contracts.payload import carry_in, describe, members
 from ringfence.tools.db.contract import NoRow, Row, RowMismatch
 from ringfence.tools.db.sql import Statement
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec import Struct, json
 
-from ringfence.kernel.ports import adapter_of, carry_out
+from ringfence.contracts.payload import adapter_of, carry_out
 from ringfence.tools.db.contract import InvalidParameter
 
 Settled = None | bool | int | float | str | bytes | datetime | date | time | Decimal | UUID

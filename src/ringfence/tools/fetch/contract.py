@@ -18,8 +18,9 @@ from typing import Protocol, TypedDict, TypeVar, Unpack, overload
 import msgspec
 from msgspec import Struct
 
+from ringfence.contracts.payload import carry_in, faults
 from ringfence.errors import ToolError, ToolUnavailable
-from ringfence.kernel.ports import carry_in, contract, faults, operation
+from ringfence.kernel.ports import contract, operation
 
 T = TypeVar("T")
 Scalar = str | int | float | bool | None

@@ -12,7 +12,8 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct, field
 
-from ringfence.kernel.ports import Context, carry_out
+from ringfence.contracts.payload import carry_out
+from ringfence.kernel.ports import Context
 from ringfence.settings import Secret
 from ringfence.tools.fetch.contract import InvalidRequest, Params, Sending
 from ringfence.tools.fetch.target import Target

@@ -14,7 +14,7 @@ from typing import cast
 
 from msgspec import Struct, to_builtins
 
-from ringfence.kernel.ports import adapter_of, carry_out
+from ringfence.contracts.payload import adapter_of, carry_out
 from ringfence.settings import HIDDEN, looks_secret
 
 MESSAGE_CHARACTERS = 8192

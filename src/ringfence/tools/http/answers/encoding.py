@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from msgspec import Raw, json
 
-from ringfence.kernel.ports import adapter_of
+from ringfence.contracts.payload import adapter_of
 
 
 def encoder() -> Callable[[object], bytes]:

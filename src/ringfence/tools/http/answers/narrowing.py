@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec import Struct, convert, inspect, to_builtins
 
-from ringfence.kernel.ports import carry_in, carry_out
+from ringfence.contracts.payload import carry_in, carry_out
 
 Exact = Callable[[object], bool]
 _SEVERAL = (

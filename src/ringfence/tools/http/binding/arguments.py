@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from msgspec import MsgspecError, Struct, ValidationError
 from msgspec import field as default
 
+from ringfence.contracts.payload import MOST_FAULTS
 from ringfence.errors import Fault
-from ringfence.kernel.ports import MOST_FAULTS, REQUIRED, Parameter
+from ringfence.kernel.ports import REQUIRED, Parameter
 from ringfence.tools.http.binding import body
 from ringfence.tools.http.binding.forms import Form
 from ringfence.tools.http.binding.kinds import Kind, QueryField

@@ -34,8 +34,9 @@ from msgspec import (
 )
 from msgspec.structs import fields as struct_fields
 
+from ringfence.contracts.payload import MOST_FAULTS, Adapter, adapter_of, carry_in, faults
 from ringfence.errors import Fault
-from ringfence.kernel.ports import MOST_FAULTS, Adapter, adapter_of, carry_in, did_you_mean, faults
+from ringfence.kernel.ports import did_you_mean
 from ringfence.tools.http.problem import Refused
 from ringfence.tools.http.wire import Disconnected, Headers, Message, Receive
 

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from msgspec import DecodeError, json
 
+from ringfence.contracts.payload import carry_in, faults
 from ringfence.errors import Fault, Invalid
-from ringfence.kernel.ports import carry_in, faults
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from typing import Annotated, Union, get_args, get_origin
 
 from msgspec import Struct, inspect
 
-from ringfence.kernel.ports import describe
+from ringfence.contracts.payload import describe
 
 _SCALARS = (
     inspect.StrType,

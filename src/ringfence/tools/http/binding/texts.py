@@ -8,8 +8,9 @@ from typing import ClassVar, cast
 
 from msgspec import Struct, ValidationError, convert
 
+from ringfence.contracts.payload import carry_text_in, faults
 from ringfence.errors import Fault
-from ringfence.kernel.ports import REQUIRED, Parameter, carry_text_in, faults
+from ringfence.kernel.ports import REQUIRED, Parameter
 from ringfence.tools.http.binding.kinds import Kind, QueryField
 from ringfence.tools.http.binding.query import Query
 

@@ -12,7 +12,8 @@ from typing import Annotated, Union, cast, get_args, get_origin, get_type_hints
 
 from msgspec import NODEFAULT, UNSET, UnsetType, ValidationError, convert, inspect
 
-from ringfence.kernel.ports import REQUIRED, Parameter, adapter_of, describe
+from ringfence.contracts.payload import adapter_of, describe
+from ringfence.kernel.ports import REQUIRED, Parameter
 from ringfence.tools.http.binding.markers import Mark, mark_of
 from ringfence.tools.http.binding.plan import Misfit, shown
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import json
 
+from ringfence.contracts.payload import faults
 from ringfence.errors import Fault
-from ringfence.kernel.ports import faults
 from ringfence.tools.http.binding.arguments import (
     Argument,
     FromBody,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import json
 
-from ringfence.kernel.ports import adapter_of, is_carried
+from ringfence.contracts.payload import adapter_of, is_carried
 
 Schema = dict[str, object]
 _Side = tuple[Sequence[object], Mapping[str, object]]  # schemas of hints, and their components

@@ -6,16 +6,13 @@ fit, circles of requirements. Tools add their own through `ToolSpec.check`.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from ringfence.errors import Finding
-from ringfence.kernel.contract import view_misfits
+from ringfence.contracts.compatibility import view_misfits
+from ringfence.errors import Finding, did_you_mean
 from ringfence.kernel.manifest import Manifest, PluginFacts, ServiceNeed, ToolNeed
-from ringfence.kernel.payload import did_you_mean
-from ringfence.kernel.plugin import Service
 from ringfence.kernel.ports import Declared
 
 _SERVICE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
@@ -28,23 +25,15 @@ def verify(manifest: Manifest, request_tools: Mapping[type, str]) -> list[Findin
         manifest: What the application declares.
         request_tools: For each parameter type that a tool fills in, the tool.
     """
-    services = _services(manifest)
+    services = manifest.services
     findings = [
         *_names(services),
         *_unmet_needs(manifest, services),
-        *_circles(manifest, services),
+        *_circles(manifest),
         *_error_codes(manifest),
         *_request_values(manifest, request_tools),
     ]
     return sorted(findings)
-
-
-def _services(manifest: Manifest) -> dict[str, list[Declared]]:
-    found: dict[str, list[Declared]] = defaultdict(list)
-    for declared in manifest.declared:
-        if isinstance(declared.declaration, Service):
-            found[declared.declaration.name].append(declared)
-    return found
 
 
 def _names(services: Mapping[str, Sequence[Declared]]) -> Iterator[Finding]:
@@ -109,29 +98,8 @@ def _misfits(plugin: PluginFacts, need: ServiceNeed, provider: Declared) -> Iter
         )
 
 
-def requirements(
-    manifest: Manifest, services: Mapping[str, Sequence[Declared]]
-) -> dict[str, dict[str, str]]:
-    """Return plugin → the plugins whose services it requires, each with one such service."""
-    return {
-        plugin.id: {
-            services[need.service][0].plugin: need.service
-            for need in plugin.needs
-            if isinstance(need, ServiceNeed) and need.service in services
-        }
-        for plugin in manifest.plugins
-    }
-
-
-def start_order(manifest: Manifest) -> list[PluginFacts]:
-    """Return the plugins with every provider before those that require it."""
-    by_id = {plugin.id: plugin for plugin in manifest.plugins}
-    edges = requirements(manifest, _services(manifest))
-    return [by_id[plugin] for plugin in TopologicalSorter(edges).static_order()]
-
-
-def _circles(manifest: Manifest, services: Mapping[str, Sequence[Declared]]) -> Iterator[Finding]:
-    edges = requirements(manifest, services)
+def _circles(manifest: Manifest) -> Iterator[Finding]:
+    edges = manifest.requirements()
     by_id = {plugin.id: plugin for plugin in manifest.plugins}
     while True:
         try:

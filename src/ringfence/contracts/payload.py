@@ -6,7 +6,6 @@ Classes that msgspec does not know are carried by an `Adapter`, of the package t
 """
 
 import dataclasses
-import difflib
 import functools
 import re
 import sys
@@ -37,7 +36,7 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 from msgspec import inspect as types_of
 from msgspec.structs import fields as struct_fields
 
-from ringfence.errors import Fault, Invalid
+from ringfence.errors import Fault, Invalid, did_you_mean
 
 T = TypeVar("T")
 _MESSAGE = re.compile(r"^(?P<what>.*?)(?: - at `\$?(?P<path>[^`]*)`)?$", re.DOTALL)
@@ -378,12 +377,6 @@ def choices(described: types_of.Type) -> Sequence[object] | None:
     if isinstance(described, types_of.EnumType):
         return [member.value for member in described.cls]
     return None
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Return `; did you mean ...?` when one of `known` is close to `word`, else nothing."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def members(hint: object) -> list[Member] | None:

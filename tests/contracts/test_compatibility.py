@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct, defstruct
 
-from ringfence.kernel.contract import misfits, view_misfits
-from ringfence.kernel.payload import conform, describe
+from ringfence.contracts.compatibility import misfits, view_misfits
+from ringfence.contracts.payload import conform, describe
 from ringfence.kernel.ports import Parameter, Signature
 
 NAMES = ("sku", "order_id", "lines")

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import inspect as types
 
-from ringfence.kernel.payload import adapter_of, choices, describe, did_you_mean, members
+from ringfence.contracts.payload import adapter_of, choices, describe, members
+from ringfence.errors import did_you_mean
 from ringfence.kernel.ports import REQUIRED, Parameter, Signature
 
 _OBJECTS = (types.StructType, types.DataclassType, types.TypedDictType)

@@ -11,8 +11,9 @@ from typing import Annotated, TypeGuard, Union, get_args, get_origin, get_type_h
 
 from msgspec import Struct
 
+from ringfence.author import Plugin, annotations_of, field_names
+from ringfence.contracts.payload import describe
 from ringfence.errors import AppError, Finding
-from ringfence.kernel.context import Context, Principal
 from ringfence.kernel.loader import Feature
 from ringfence.kernel.manifest import (
     Need,
@@ -23,11 +24,8 @@ from ringfence.kernel.manifest import (
     SettingsNeed,
     ToolNeed,
 )
-from ringfence.kernel.payload import describe
-from ringfence.kernel.plugin import Plugin, annotations_of, field_names
 from ringfence.kernel.ports import REQUIRED, Declaration, Declared, Parameter, Signature
 
-KERNEL_VALUES: tuple[type, ...] = (Context, Principal)
 _MARKS = ("__ringfence_tool__", "__ringfence_requires__")
 _NAMED = "correct the name, or import it"  # of an annotation that cannot be evaluated
 
@@ -43,18 +41,23 @@ class Place(Feature, frozen=True):
 
 
 def read_plugin(
-    module: types.ModuleType, place: Place, request_types: frozenset[type]
+    module: types.ModuleType,
+    feature: Feature,
+    lines: Mapping[str, int],
+    request_types: frozenset[type],
 ) -> tuple[PluginFacts | None, list[Finding]]:
     """Read the one plugin that a feature's module declares.
 
     Args:
         module: The imported module.
-        place: Which feature it is.
-        request_types: Parameter types that tools fill in for each request.
+        feature: Which feature it is.
+        lines: Where its classes and fields stand.
+        request_types: Parameter types that the kernel and tools fill in for each request.
 
     Returns:
         The plugin, or None where the module has not exactly one; and all that is wrong with it.
     """
+    place = Place(feature.domain, feature.name, feature.path, lines)
     own = [v for v in vars(module).values() if _is_class_of(module, v)]
     plugins = [cls for cls in own if issubclass(cls, Plugin)]
     if len(plugins) != 1:
@@ -62,7 +65,7 @@ def read_plugin(
     named = (cls for cls in vars(module).values() if _is_declared_error(cls))
     errors = tuple(dict.fromkeys(named))  # also those that its domain's helpers declare
     doc = inspect.cleandoc(module.__doc__ or plugins[0].__doc__ or "")
-    reading = _Reading(plugins[0], place, frozenset((*request_types, *KERNEL_VALUES)), doc, errors)
+    reading = _Reading(plugins[0], place, request_types, doc, errors)
     facts = PluginFacts(
         id=place.id,
         domain=place.domain,

@@ -9,8 +9,8 @@ from contextvars import ContextVar
 import pytest
 
 from ringfence.errors import Overloaded
-from ringfence.kernel.threads import Pool, Share
-from ringfence.kernel.waiting import wait
+from ringfence.threads.pool import Pool, Share
+from ringfence.threads.waiting import wait
 
 pytestmark = pytest.mark.anyio
 
@@ -85,11 +85,12 @@ async def test_work_runs_beside_the_loop_in_its_callers_context(pool: Make) -> N
 
 
 async def test_a_plugin_uses_no_more_threads_than_its_share(pool: Make, latch: Latch) -> None:
-    """What is over it waits, and everything is answered in the end."""
-    threads, greedy, other = pool(4), Share("greedy", 2), Share("other", 2)
-    held = [asyncio.create_task(threads.run(greedy, latch, ())) for _ in range(50)]
+    """What is over it waits, whoever asked for the share, and everything is answered at last."""
+    threads = pool(4)
+    greedy, again, other = (threads.share(name, 2) for name in ("greedy", "greedy", "other"))
+    held = [asyncio.ensure_future(run(latch, ())) for run in (greedy, again) * 25]
     await latch.come_in(2)
-    answers = await asyncio.gather(*(threads.run(other, str, (n,)) for n in range(50)))
+    answers = await asyncio.gather(*(other(str, (n,)) for n in range(50)))
     assert answers == [str(n) for n in range(50)]
     assert (latch.inside, latch.most) == (2, 2)
     latch.opened.set()

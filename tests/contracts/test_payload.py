@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct, ValidationError, convert
 
-from ringfence.errors import Fault, Invalid
-from ringfence.kernel.payload import conform, did_you_mean, faults, read
+from ringfence.contracts.payload import conform, faults, read
+from ringfence.errors import Fault, Invalid, did_you_mean
 
 T = TypeVar("T")
 

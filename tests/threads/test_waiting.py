@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.errors import DeadlineExceeded, RingfenceError
-from ringfence.kernel.threads import Pool, Share
-from ringfence.kernel.waiting import wait
-
-from .apps import feature, on_both_paths, running
+from ringfence.threads.pool import Pool, Share
+from ringfence.threads.waiting import wait
+from tests.kernel.apps import feature, on_both_paths, running
 
 anyio = pytest.mark.anyio
 

@@ -6,7 +6,8 @@ import pytest
 from msgspec import Struct
 
 from ringfence import Budget, Plugin, Settings, requires, service
-from ringfence.kernel.plugin import Service, field_names
+from ringfence.author import field_names
+from ringfence.kernel.manifest import Service
 from ringfence.tools.db import Database
 
 

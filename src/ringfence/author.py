@@ -1,7 +1,7 @@
-"""What an author writes with: `Plugin`, `service`, `requires`. (`wait` is in `waiting.py`.)
+"""What an author writes with: `Plugin`, `service`, `requires`. (`wait` is in `ringfence.threads`.)
 
 A plugin's annotated fields are its constructor's parameters, by name. Decorators declare and do
-nothing else, so importing a feature calls none of it; `declarations.py` reads what they left
+nothing else, so importing a feature calls none of it; `ringfence.reading` reads what they left
 behind.
 """
 
@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, TypeVar, dataclass_transform, get_origin
 
 from ringfence.kernel.context import Budget
-from ringfence.kernel.ports import Declaration, declare
+from ringfence.kernel.manifest import Service
+from ringfence.kernel.ports import declare
 
 F = TypeVar("F", bound=Callable[..., object])
 P = TypeVar("P", bound=type)
@@ -63,18 +64,6 @@ def _is_class_variable(annotation: object) -> bool:
     if isinstance(annotation, str):
         return annotation.startswith(("ClassVar", "typing.ClassVar"))
     return annotation is ClassVar or get_origin(annotation) is ClassVar
-
-
-class Service(Declaration, frozen=True, kw_only=True):
-    """A named callable that the plugin provides to the rest of the application."""
-
-    kind: ClassVar[str] = "service"
-
-    name: str
-
-    @property
-    def key(self) -> str:
-        return self.name
 
 
 def service(

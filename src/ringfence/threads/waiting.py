@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import TypeVar, cast, overload
 
 from ringfence.errors import DeadlineExceeded, RingfenceError
-from ringfence.kernel.threads import Job, Manager, Outcome, Request, here, waiting_job
+from ringfence.threads.pool import Job, Manager, Outcome, Request, here, waiting_job
 
 T = TypeVar("T")
 _log = logging.getLogger("ringfence.kernel")
