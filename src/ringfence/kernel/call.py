@@ -301,7 +301,9 @@ def _continued(
     gate: Gate, inbound: Inbound, principal: Principal | None, tenant: str | None, label: str
 ) -> Origin:
     trace = next_trace() if inbound.trace is None else inbound.trace
-    return Origin(gate, trace, principal, tenant, label, link=inbound.link)
+    return Origin(
+        gate, trace, principal, tenant, label, inbound.cause, "", inbound.link, inbound.journey
+    )
 
 
 def _cancelled(error: BaseException) -> bool:
