@@ -6,7 +6,7 @@ delivery for each subscription that an event meets; its state is one of `State`.
 names from `ports.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 
@@ -150,7 +150,8 @@ class Subscribed(Struct, frozen=True):
 
     name: str  # `inventory.hold_stock.hold`
     pattern: str
-    from_start: bool = False  # when it is new: whether it gets what is retained
+    fits: Callable[[str], bool]  # whether a topic fits the pattern
+    from_start: bool = False  # when it is new: whether it gets what is kept
 
 
 class Standing(Struct, frozen=True):

@@ -123,7 +123,7 @@ class Dispatcher:
 
     async def _try_to_open(self) -> None:
         wanted = [
-            Subscribed(lane.name, lane.on.pattern, lane.on.from_start)
+            Subscribed(lane.name, lane.on.pattern, lane.on.fits, lane.on.from_start)
             for lane in self.lanes.values()
             if not lane.on.broadcast
         ]

@@ -91,6 +91,12 @@ class On(Declaration, frozen=True, kw_only=True):
     def label(self) -> str:
         return f"on {self.pattern}"
 
+    def fits(self, topic: str) -> bool:
+        """Whether a topic fits the pattern."""
+        only: Topics[bool] = Topics()
+        only.add(self.pattern, True)
+        return bool(only.match(topic))
+
 
 def on(
     pattern: str,
