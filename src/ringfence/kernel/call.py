@@ -195,7 +195,9 @@ def _continued(
 ) -> Origin:
     """Return the origin of a tree that something outside has caused."""
     trace = next_trace() if inbound.trace is None else inbound.trace
-    return Origin(gate, trace, principal, tenant, label, link=inbound.link)
+    return Origin(
+        gate, trace, principal, tenant, label, inbound.cause, "", inbound.link, inbound.journey
+    )
 
 
 def roots(gate: Gate, operation: str, plugin: str, budget: Budget) -> Callable[[Origin], Context]:

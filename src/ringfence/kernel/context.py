@@ -18,6 +18,8 @@ from typing import Protocol, TypeVar, overload
 
 from msgspec import Struct
 
+from ringfence.kernel.delivery import Journey
+
 T = TypeVar("T")
 MESSAGE_CHARS = 500  # of an exception's text that is kept
 
@@ -130,10 +132,14 @@ class Inbound(Struct, frozen=True):
     Args:
         link: The other side's trace and span, `<32 hex>-<16 hex>`; kept beside our own.
         trace: The other side's trace, to be gone on with: only where the peer is trusted.
+        cause: The span there that a delivery is caused by.
+        journey: The delivery that comes in.
     """
 
     link: str = ""
     trace: int | None = None
+    cause: str = ""
+    journey: Journey | None = None
 
 
 class Origin(Struct, frozen=True, eq=False, gc=False):
@@ -147,6 +153,7 @@ class Origin(Struct, frozen=True, eq=False, gc=False):
     cause: str = ""  # the id of the span that spawned this tree, where one did
     path: str = ""  # and where this tree stands below it
     link: str = ""  # the trace and span that it belongs to outside
+    journey: Journey | None = None  # the delivery that all of it is part of
 
 
 class Context(Struct, eq=False, gc=False):
@@ -174,6 +181,7 @@ class Context(Struct, eq=False, gc=False):
     committed: bool = False  # a transaction of its tree has ended well
     children: int = 0
     queries: int = 0
+    events: int = 0
 
     def __repr__(self) -> str:
         return f"<Context {self.operation} {self.path} of trace {self.trace_id}>"

@@ -95,10 +95,15 @@ def bill(owner: Context, ctx: Context, what: str, spans: Iterable[Context]) -> s
         node = None if node is owner else node.parent
     for span in [*(s for s in spans if s.origin is owner.origin), *open_now]:
         if span is owner or _descends(span, owner):
-            spent = span.queries if what == "queries" else int(_is_call(span, owner))
-            items[span.operation] += spent
+            items[span.operation] += _spent(span, owner, what)
     lines = [f"  {count:>6} {what} by {name}" for name, count in items.most_common() if count]
     return "\n".join(lines) or f"  nothing recorded of {what}"
+
+
+def _spent(span: Context, owner: Context, what: str) -> int:
+    if what == "calls":
+        return int(_is_call(span, owner))
+    return span.queries if what == "queries" else span.events
 
 
 def _is_call(span: Context, owner: Context) -> bool:

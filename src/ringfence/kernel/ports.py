@@ -21,6 +21,27 @@ from ringfence.kernel.context import Hold as Hold
 from ringfence.kernel.context import Inbound as Inbound
 from ringfence.kernel.context import Principal as Principal
 from ringfence.kernel.context import current as current
+from ringfence.kernel.delivery import Dead as Dead
+from ringfence.kernel.delivery import DeadLetter as DeadLetter
+from ringfence.kernel.delivery import Delivery as Delivery
+from ringfence.kernel.delivery import DeliveryStore as DeliveryStore
+from ringfence.kernel.delivery import Dispatch as Dispatch
+from ringfence.kernel.delivery import Done as Done
+from ringfence.kernel.delivery import Due as Due
+from ringfence.kernel.delivery import Envelope as Envelope
+from ringfence.kernel.delivery import Journey as Journey
+from ringfence.kernel.delivery import Kept as Kept
+from ringfence.kernel.delivery import Pending as Pending
+from ringfence.kernel.delivery import Recorded as Recorded
+from ringfence.kernel.delivery import Retrying as Retrying
+from ringfence.kernel.delivery import Route as Route
+from ringfence.kernel.delivery import Running as Running
+from ringfence.kernel.delivery import Seal as Seal
+from ringfence.kernel.delivery import Settled as Settled
+from ringfence.kernel.delivery import Standing as Standing
+from ringfence.kernel.delivery import State as State
+from ringfence.kernel.delivery import Subscribed as Subscribed
+from ringfence.kernel.delivery import Taken as Taken
 
 C = TypeVar("C", bound=type)
 T = TypeVar("T")
@@ -251,6 +272,7 @@ class ToolEnv(Struct, frozen=True):
     domains: Mapping[str, Path]
     health: Callable[[], Health]
     timers: Callable[[], TimerStore] | None = None  # asked by a clock that has timers to run
+    seal: Seal | None = None  # makes an event an envelope, where the application has events
     redact: Callable[[str], str] = str  # masks the application's secrets in a text that leaves it
     owns: Callable[[Context], bool] = lambda ctx: True  # of several applications in a process
 
