@@ -61,6 +61,7 @@ def test_the_authors_vocabulary_is_frozen() -> None:
         "Conflict",
         "Context",
         "DeadlineExceeded",
+        "Delivery",
         "Forbidden",
         "Invalid",
         "NotFound",
@@ -74,8 +75,11 @@ def test_the_authors_vocabulary_is_frozen() -> None:
         "ToolUnavailable",
         "Unauthenticated",
         "asgi",
+        "event",
+        "on",
         "requires",
         "service",
+        "upcast",
         "wait",
     ]
     assert len(ringfence.__all__) <= 25

@@ -4,7 +4,7 @@ The author's vocabulary, and all of it. Tools are imported from `ringfence.tools
 of the error tree from `ringfence.errors`.
 """
 
-from ringfence.author import Plugin, requires, service
+from ringfence.author import Plugin, event, on, requires, service, upcast
 from ringfence.embed import asgi
 from ringfence.errors import (
     AppError,
@@ -20,6 +20,7 @@ from ringfence.errors import (
     Unauthenticated,
 )
 from ringfence.kernel.context import Budget, Context, Principal
+from ringfence.kernel.delivery import Delivery
 from ringfence.settings import Secret, Settings
 from ringfence.threads.waiting import wait
 
@@ -29,6 +30,7 @@ __all__ = [
     "Conflict",
     "Context",
     "DeadlineExceeded",
+    "Delivery",
     "Forbidden",
     "Invalid",
     "NotFound",
@@ -42,7 +44,10 @@ __all__ = [
     "ToolUnavailable",
     "Unauthenticated",
     "asgi",
+    "event",
+    "on",
     "requires",
     "service",
+    "upcast",
     "wait",
 ]

@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import cast
@@ -22,8 +21,11 @@ from ringfence import config as configuration
 from ringfence import reading
 from ringfence.config import Config, KernelLimits
 from ringfence.contracts import views as contracts
+from ringfence.contracts.deliveries import to_json
 from ringfence.contracts.payload import forget_descriptions
+from ringfence.deliveries import Deliveries
 from ringfence.errors import Finding, NotFound, Overloaded, StartRefused
+from ringfence.keeping import Keeping
 from ringfence.kernel import boot as kernel
 from ringfence.kernel.bind import within
 from ringfence.kernel.call import Gate, Opener, opener
@@ -33,6 +35,7 @@ from ringfence.kernel.manifest import Manifest, SettingsNeed, ToolNeed
 from ringfence.kernel.owned import scope_tasks
 from ringfence.kernel.ports import (
     Clock,
+    DeliveryStore,
     Driver,
     Grant,
     Health,
@@ -42,6 +45,7 @@ from ringfence.kernel.ports import (
     ToolSpec,
 )
 from ringfence.kernel.proxy import ToolState
+from ringfence.kernel.publisher import Publisher
 from ringfence.kernel.registry import Registry
 from ringfence.kernel.source import Library as SourceLibrary
 from ringfence.kernel.views import View
@@ -56,12 +60,11 @@ from ringfence.toolbox import Tools
 from ringfence.tools.db.maintenance import Maintained, Maintenance
 from ringfence.tools.db.migrations import RULES as MIGRATION_RULES
 from ringfence.tools.db.migrations import unclaimed
-from ringfence.tools.db.timers import KeepsTimers
+from ringfence.traces import Traces
 
-BUILT_IN = ("clock", "db", "fetch", "files", "http", "log")
+BUILT_IN = ("clock", "db", "events", "fetch", "files", "http", "log")
 GRACE_S = 5.0  # what the steps of a stop take beside their deadlines
 BUDGETS = ("default", "call", "control", "events")  # beside one for each tool that lets work in
-TIMERS = "timers"  # the field whose database keeps what the clock must not forget
 ALWAYS = ("log", "http")  # beside the clock: an application can be looked at and says what it does
 
 
@@ -76,8 +79,9 @@ class Wires:
         self.library: SourceLibrary = Library(config.root)
         self.reader: kernel.Reader = reading
         self.strict = strict
-        self.limits = _limits(config.kernel)
+        self.limits = _limits(config.kernel, config.events.keep)
         self.tools = Tools(config, BUILT_IN)
+        self.keeping = Keeping(self.tools)
         self.request_values: Mapping[type, tuple[str, str]] = self.tools.request_values
         self.state = state or config.root / ".ringfence"
         self.running: kernel.Running | None = None
@@ -99,6 +103,7 @@ class Wires:
             make_call=fused_named if fused else plain_named,
             make_view=fused_view if fused else plain_view,
         )
+        self.publisher = Publisher(self.clock, self.gate.spans, to_json)
 
     def specs(self) -> Sequence[ToolSpec]:
         return list(self.tools.known.values())
@@ -120,11 +125,11 @@ class Wires:
             for tool, field in wanted | {(tool, tool) for tool in serving}
             if tool in self.tools.known
         }
-        if any(declared.declaration.tool == "clock" for declared in manifest.declared):
-            instances["db", TIMERS] = self.tools.instance_for("db", TIMERS)
+        instances |= self.keeping.wanted(manifest)
         read = {*self.config.settings} if manifest.quarantined else {*fields}
         wrong = configuration.unread(self.config, read, {*BUDGETS, *self.tools.known})
         wrong += (one for plugin in manifest.plugins for one in self.tools.unmet(plugin))
+        wrong += self.keeping.misplaced(manifest)
         # What a migration prevents ends with the exit code of what the configuration prevents.
         wrong += [f for f in manifest.ambiguous if f.rule in MIGRATION_RULES]
         domains = self._env("db", self.clock).domains
@@ -153,18 +158,17 @@ class Wires:
         return self.made
 
     def timers(self) -> TimerStore:
-        """Return where the clock's timers are stored: in the database that a field `timers` gets.
+        """Return where the clock's timers are stored; raises StartRefused."""
+        return self.keeping.timers(self.made)
 
-        Raises:
-            StartRefused: Its driver stores none.
-        """
-        instance = self.tools.instance_for("db", TIMERS)
-        driver = self.made[instance]
-        if not isinstance(driver, KeepsTimers):
-            said = "its driver stores no timers, and the application has some"
-            fix = f"give them a database that does, under [tools.{TIMERS}]"
-            raise configuration.refused(self.config, instance, said, fix)
-        return driver.timers()
+    def events(self) -> DeliveryStore | None:
+        """Return where events are kept, if the application has any; raises StartRefused."""
+        return self.keeping.events(self.made)
+
+    def _store(self) -> DeliveryStore:
+        store = self.events()
+        assert store is not None  # only what seals events asks
+        return store
 
     def databases(self) -> dict[str, Maintenance]:
         """Return what can be maintained, by instance.
@@ -204,6 +208,7 @@ class Wires:
 
     def _env(self, instance: str, clock: Clock) -> ToolEnv:
         domains = self.root / "domains"
+        seals = self.keeping.seals(instance)
         return ToolEnv(
             app=self.name,
             instance=instance,
@@ -213,6 +218,8 @@ class Wires:
             domains={p.name: p for p in sorted(domains.iterdir()) if p.is_dir()},
             health=self.health,
             timers=self.timers,
+            seal=self.publisher.seal if seals else None,
+            events=self._store if seals else None,
             redact=self.redact,
             owns=self._owns,
         )
@@ -233,7 +240,7 @@ def _settings(cls: type[Struct]) -> type[Settings]:
     return cls
 
 
-def _limits(chosen: KernelLimits) -> kernel.Limits:
+def _limits(chosen: KernelLimits, keep: float) -> kernel.Limits:
     return kernel.Limits(
         import_timeout=chosen.import_timeout,
         start_timeout=chosen.start_timeout,
@@ -241,6 +248,7 @@ def _limits(chosen: KernelLimits) -> kernel.Limits:
         drain_timeout=chosen.drain_timeout,
         plugin_threads=chosen.plugin_threads,
         plugin_concurrency=chosen.plugin_concurrency,
+        keep=keep,
     )
 
 
@@ -253,7 +261,12 @@ class Application:
         self._started_at = wires.clock.monotonic()
         self._redact = wires.redact
         self._manifest = _shown(running.manifest, wires.redact)
-        self._kept_spans: Sequence[Span] | None = None  # once it has stopped
+        self._traces = Traces(wires.gate, wires.redact)
+        self._deliveries: Deliveries | None = None
+        if running.dispatcher is not None and running.store is not None:
+            self._deliveries = Deliveries(
+                running.manifest, wires.publisher, running.dispatcher, running.store, wires.redact
+            )
         self._ways_in: dict[str, tuple[View, Opener]] = {}
 
     @property
@@ -269,11 +282,15 @@ class Application:
     @property
     def spans(self) -> Sequence[Span]:
         """The contexts that have ended, oldest first, as many as are kept."""
-        if self._kept_spans is not None:
-            return self._kept_spans
-        clock = self._wires.clock
-        zero = clock.now() - timedelta(seconds=clock.monotonic())  # once: it keeps their order
-        return [self._span(ctx, zero) for ctx in list(self._wires.gate.spans)]
+        return self._traces.spans
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """Its events, for whoever operates it; raises NotFound where it has none."""
+        if self._deliveries is None:
+            said = "it declares no event and no subscription."
+            raise NotFound(said, subject=f"events of {self._wires.name}")
+        return self._deliveries
 
     @property
     def health(self) -> Health:
@@ -316,24 +333,8 @@ class Application:
         return await way_in(arguments(view, payload), principal, tenant)
 
     def trace(self, wanted: str) -> list[Span]:
-        """Return the spans of a trace, by its id, a span's id, or the unambiguous start of one.
-
-        Raises:
-            NotFound: No trace that is kept has that id, or more than one begins so.
-        """
-        spans = self.spans
-        traces = {
-            s.trace_id
-            for s in spans
-            if s.trace_id.startswith(wanted) or s.span_id.startswith(wanted)
-        }
-        if not traces:
-            hint = "Only requests that have ended, and of these the newest, are kept."
-            raise NotFound("no trace is kept that begins so.", subject=wanted, hint=hint)
-        if len(traces) > 1:
-            said = f"{len(traces)} traces begin so."
-            raise NotFound(said, subject=wanted, hint="Give more of the id.")
-        return sorted((s for s in spans if s.trace_id in traces), key=lambda s: s.started_at)
+        """Return the spans of a trace; raises NotFound. See `Traces.find`."""
+        return self._traces.find(wanted)
 
     def status(self) -> Status:
         """Return the state of the application, of every plugin and of every tool."""
@@ -373,23 +374,6 @@ class Application:
         word = "dead" if refusal else "healthy"
         return ToolStatus(instance, table.tool, driver, word, self._redact.cut(state.reason))
 
-    def _span(self, ctx: Context, zero: datetime) -> Span:
-        failed = ctx.failure
-        return Span(
-            trace_id=ctx.trace_id,
-            span_id=ctx.span_id,
-            parent_span_id=ctx.parent.span_id if ctx.parent else ctx.origin.cause,
-            path=ctx.path,
-            operation=ctx.operation,
-            plugin=ctx.plugin,
-            origin="" if ctx.parent else ctx.origin.label,
-            started_at=zero + timedelta(seconds=ctx.started_at),
-            duration_s=ctx.ended_at - ctx.started_at,
-            queries=ctx.queries,
-            failure=failed and replace(failed, message=self._redact.cut(failed.message)),
-            link="" if ctx.parent else ctx.origin.link,
-        )
-
     @property
     def addresses(self) -> Sequence[str]:
         """Where it can be reached."""
@@ -400,6 +384,7 @@ class Application:
         """Seconds after which a stop is given up: the deadlines of all its steps together."""
         limits, drivers = self._wires.limits, self._running.drivers.values()
         drains = sum(isinstance(driver, Ingress) for driver in drivers)
+        drains += self._deliveries is not None
         steps = 1 + len(drivers)  # all plugins at once, then tool by tool
         return drains * limits.drain_timeout + steps * limits.stop_timeout + GRACE_S
 
@@ -407,8 +392,7 @@ class Application:
         """Drain and stop: ingress first, tools last, each step within its deadline."""
         self._wires.stopping = True
         await self._running.stop()
-        self._kept_spans = self.spans
-        self._wires.gate.spans.clear()  # contexts refer to the gate, and must not keep it alive
+        self._traces.keep()
 
 
 async def boot(config: Config, *, strict: bool = False, state: Path | None = None) -> Application:

@@ -31,6 +31,7 @@ O = TypeVar("O", bound=Struct)  # noqa: E741
 
 FILE = "ringfence.toml"
 
+_SECTIONS = ("app", "tools", "budgets", "settings", "kernel", "events")
 _APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _ENV_NAME = re.compile(r"[A-Za-z0-9_-]{1,62}")
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -67,6 +68,16 @@ class KernelLimits(Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "plugin_threads", max(1, self.threads // 2))
 
 
+class EventLimits(Struct, frozen=True, kw_only=True):
+    """The `[events]` section.
+
+    Args:
+        keep: How long events are kept once they are delivered to all; dead letters stay.
+    """
+
+    keep: Seconds = Seconds(7 * 86_400)
+
+
 class ToolTable(Struct, frozen=True):
     """One `[tools.<instance>]`: what it is, and its options, not yet checked.
 
@@ -98,6 +109,7 @@ class Config(Struct, frozen=True):
     budgets: Mapping[str, Budget]
     settings: Mapping[str, Mapping[str, object]]
     kernel: KernelLimits
+    events: EventLimits
     source: Source
 
     def tool(self, instance: str) -> ToolTable:
@@ -261,8 +273,8 @@ def _files(env: str, reading: Reading) -> list[str]:
 
 def _config(document: Raw, env: str, reading: Reading) -> Config:
     source = reading.source
-    for key in sorted(document.keys() - {"app", "tools", "budgets", "settings", "kernel"}):
-        reading.unknown((key,), ("app", "tools", "budgets", "settings", "kernel"))
+    for key in sorted(document.keys() - set(_SECTIONS)):
+        reading.unknown((key,), _SECTIONS)
     app = reading.struct(reading.table(document.get("app"), ("app",)), _App, ("app",))
     written = app.name if app else None
     name = _default_name(source.root) if written is None else written
@@ -272,13 +284,17 @@ def _config(document: Raw, env: str, reading: Reading) -> Config:
     kernel = reading.struct(
         reading.table(document.get("kernel"), ("kernel",)), KernelLimits, ("kernel",)
     )
+    events = reading.struct(
+        reading.table(document.get("events"), ("events",)), EventLimits, ("events",)
+    )
     tools = _tools(reading.table(document.get("tools"), ("tools",)), reading)
     budgets = _budgets(reading.table(document.get("budgets"), ("budgets",)), reading)
     sections = reading.table(document.get("settings"), ("settings",))
     settings = {key: reading.table(value, ("settings", key)) for key, value in sections.items()}
     reading.finish(name)
     assert kernel is not None
-    return Config(name, source.root, env, tools, budgets, settings, kernel, source)
+    assert events is not None
+    return Config(name, source.root, env, tools, budgets, settings, kernel, events, source)
 
 
 def _tools(tables: Raw, reading: Reading) -> dict[str, ToolTable]:

@@ -21,7 +21,7 @@ from ringfence.kernel.source import TOPS, ImportSite, Source
 
 # Raise it with every change of what a Source holds, or of how it is read. The package's version
 # would say the same, and take a start some milliseconds to find out.
-_FORMAT = 4
+_FORMAT = 5
 _TAG = f"{sys.implementation.cache_tag}.ringfence-{_FORMAT}"
 
 
@@ -124,11 +124,15 @@ def parse(path: Path, stamp: tuple[int, int]) -> Volume:
         said = f"{type(error).__name__}: {said}"
         return Volume(Source(str(path), stamp, error=said, error_line=line), Raw())
     names: list[tuple[str, str]] = []
+    listens: list[tuple[str, str]] = []
     lines: dict[str, int] = {}
     for cls in tree.body:
         if isinstance(cls, ast.ClassDef):
+            names += [mark for mark in _marks(cls) if mark[0] == "event"]
+            listens += _listens(cls)
             _read_class(cls, names, lines)
-    source = Source(str(path), stamp, tuple(_imports(tree.body)), tuple(names), lines)
+    imports = tuple(_imports(tree.body))
+    source = Source(str(path), stamp, imports, tuple(names), tuple(listens), lines)
     return Volume(source, Raw(msgspec.msgpack.encode(marshal.dumps(code))))
 
 
@@ -147,15 +151,32 @@ def _read_class(cls: ast.ClassDef, names: list[tuple[str, str]], lines: dict[str
                     lines[f"{cls.name}.{target.id}"] = item.lineno
 
 
-def _marks(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[tuple[str, str]]:
+def _listens(cls: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """Yield each method under `@on`, with its pattern; but for broadcasts, nothing of which is
+    kept."""
+    for item in cls.body:
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+            for mark in item.decorator_list:
+                keywords = mark.keywords if isinstance(mark, ast.Call) else ()
+                kept = not any(word.arg == "broadcast" for word in keywords)
+                word, pattern = _mark(mark)
+                if word == "on" and kept:
+                    yield item.name, pattern
+
+
+def _marks(
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef,
+) -> list[tuple[str, str]]:
     """Return (decorator, first argument) of each decorator that is called with a string."""
-    found: list[tuple[str, str]] = []
-    for mark in node.decorator_list:
-        if isinstance(mark, ast.Call) and mark.args and isinstance(mark.args[0], ast.Constant):
-            word = _last_word(mark.func)
-            if word and isinstance(mark.args[0].value, str):
-                found.append((word, mark.args[0].value))
-    return found
+    return [marked for marked in map(_mark, node.decorator_list) if marked[0]]
+
+
+def _mark(node: ast.expr) -> tuple[str, str]:
+    if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        given = node.args[0].value
+        if isinstance(given, str):
+            return _last_word(node.func), given
+    return "", ""
 
 
 def _last_word(node: ast.expr) -> str:

@@ -28,6 +28,8 @@ class Span(Struct, frozen=True):
         duration_s: Seconds until it ended.
         queries: Operations of tools that it asked for.
         failure: Why it failed, if it did.
+        event: Topic and id of the event that was delivered; only the root of a delivery has one.
+        attempt: Of that delivery; 1 for the first.
     """
 
     trace_id: str
@@ -42,6 +44,8 @@ class Span(Struct, frozen=True):
     queries: int = 0
     failure: Failure | None = None
     link: str = ""
+    event: str = ""
+    attempt: int = 0
 
 
 class PluginStatus(Struct, frozen=True):
@@ -67,6 +71,32 @@ class ToolStatus(Struct, frozen=True):
     driver: str
     state: str
     reason: str = ""
+
+
+class SubscriptionStatus(Struct, frozen=True):
+    """One subscription: at work, paused with its reason, or removed with what is left of it.
+
+    Args:
+        name: Plugin and method.
+        waiting: Deliveries that are neither done nor dead, those that run among them.
+        dead: Dead letters.
+        delivered: Since the start; likewise `failed` attempts, and events `dropped` that are not
+            stored.
+        oldest_at: When the oldest of those that wait was published.
+    """
+
+    name: str
+    pattern: str
+    state: Literal["active", "paused", "removed"]
+    reason: str = ""
+    waiting: int = 0
+    dead: int = 0
+    running: int = 0
+    delivered: int = 0
+    failed: int = 0
+    dropped: int = 0
+    oldest_at: datetime | None = None
+    broadcast: bool = False
 
 
 class Status(Struct, frozen=True):

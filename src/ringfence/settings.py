@@ -13,7 +13,7 @@ from typing import ClassVar, NoReturn, dataclass_transform
 import msgspec
 
 HIDDEN = "***"  # what stands where a secret was
-_UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 _SECRET_NAME = re.compile(
     r"passw|passphrase|(?:^|_)pwd(?:$|_)|secret|token(?![a-z])|credential|authori[sz]ation"
@@ -24,7 +24,7 @@ _ABOUT_SECRET = re.compile(
     r"_(?:at|count|domain|endpoint|expires|file|header|length|limit|name|path|policy|prefix|ttl"
     r"|timeout|type|ur[il])$"
 )
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|)", re.ASCII)
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|)", re.ASCII)
 
 
 class Secret:

@@ -15,6 +15,7 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import fields
 
 from ringfence.contracts.compatibility import sole_struct
+from ringfence.contracts.deliveries import reader as reader
 from ringfence.contracts.payload import conform, faults, is_carried, is_class, to_plain
 from ringfence.contracts.payload import read as read
 from ringfence.errors import Fault, Invalid, PluginFailed

@@ -4,21 +4,23 @@ Entries exist, and refuse, before any plugin is built, so that the order of buil
 matter to who may hold whom. A name whose plugin is quarantined has an entry that says so.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from msgspec import structs
 
 from ringfence.errors import AppError, PluginQuarantined, RingfenceError
-from ringfence.kernel.call import Gate, Opener, close, failure_of, opener, roots
-from ringfence.kernel.context import Budget, Context, Origin, next_trace
+from ringfence.kernel.call import Gate, Opener, close, continued, failure_of, opener, roots
+from ringfence.kernel.context import Budget, Context, Inbound
+from ringfence.kernel.lane import Lane
 from ringfence.kernel.limits import Bulkhead
 from ringfence.kernel.live import Connection, Lived
 from ringfence.kernel.manifest import Manifest, Offer, PluginFacts, Service, ServiceNeed
 from ringfence.kernel.ports import Declared, Signature, Work
 from ringfence.kernel.registry import Entry, Refusal
 from ringfence.kernel.threads import Run
+from ringfence.kernel.topics import On
 
 UNKNOWN = Signature((), None)  # of a name whose plugin did not load
 
@@ -57,9 +59,9 @@ class BoundEndpoint:
     def operation(self) -> str:
         return self._entry.operation
 
-    def refused(self, error: Exception) -> str:
+    def refused(self, error: Exception, inbound: Inbound | None = None) -> str:
         entry, label = self._entry, self.declared.declaration.label
-        origin = Origin(self._gate, next_trace(), None, None, label)
+        origin = continued(self._gate, inbound or Inbound(), None, None, label)
         ctx = roots(self._gate, entry.operation, entry.plugin, self._budget)(origin)
         ctx.failure = failure_of(error)
         close(self._gate, ctx)
@@ -189,6 +191,25 @@ def service_field(gate: Gate, need: ServiceNeed) -> Callable[..., Awaitable[obje
 
 async def _refused(refusal: Refusal, *args: object, **named: object) -> object:
     raise refusal()
+
+
+def lanes(seats: Sequence[Seat], manifest: Manifest, gate: Gate, budget: Budget) -> Iterator[Lane]:
+    """Yield the subscriptions of the application, those of quarantined plugins paused."""
+    events = manifest.events
+    for place in seats:
+        for offer in place.facts.offers:
+            for declared in offer.declared:
+                on = declared.declaration
+                if isinstance(on, On):
+                    entry = place.entries[offer.method]
+                    own = within(within(budget, entry.budget), on.budget)
+                    bound = BoundEndpoint(gate, place, declared, own)
+                    read = gate.contracts.reader(offer.signature, events)
+                    name = f"{place.facts.id}.{offer.method}"
+                    yield Lane(name, place.facts.id, on, bound, read)
+    for lost in manifest.quarantined:
+        for method, pattern in lost.listens:
+            yield Lane(f"{lost.id}.{method}", lost.id, On(pattern=pattern))
 
 
 def endpoints(

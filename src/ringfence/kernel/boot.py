@@ -22,6 +22,7 @@ from ringfence.kernel import loader, source
 from ringfence.kernel.bind import (
     Seat,
     endpoints,
+    lanes,
     put_absent,
     quarantine_refusal,
     seat,
@@ -29,7 +30,9 @@ from ringfence.kernel.bind import (
 )
 from ringfence.kernel.call import Gate
 from ringfence.kernel.context import Budget, text_of
+from ringfence.kernel.events import STOP_S, Dispatcher
 from ringfence.kernel.hooks import LEFT_BEHIND_S, run_hook, within
+from ringfence.kernel.lane import mark
 from ringfence.kernel.manifest import (
     Manifest,
     PluginFacts,
@@ -39,8 +42,17 @@ from ringfence.kernel.manifest import (
     ToolNeed,
 )
 from ringfence.kernel.middleware import FILLED, Scope, compose
-from ringfence.kernel.ports import Driver, Facts, Grant, Ingress, StaticName, ToolSpec
+from ringfence.kernel.ports import (
+    DeliveryStore,
+    Driver,
+    Facts,
+    Grant,
+    Ingress,
+    StaticName,
+    ToolSpec,
+)
 from ringfence.kernel.proxy import ToolState, handle
+from ringfence.kernel.topics import On
 
 _log = logging.getLogger("ringfence.kernel")
 
@@ -54,7 +66,9 @@ async def start(app: "Wiring") -> "Running":
         verified = check(manifest, app)  # all findings at once, or none
         equipped = await start_tools(verified, app, undo)  # what is down starts as dead
         built = build_plugins(equipped, app)  # fields filled in, constructors called
-        running = await start_plugins(built, app, undo)  # providers before their consumers
+        subscribed = await subscribe(built, app, undo)  # what is published is kept from now on
+        running = await start_plugins(subscribed, app, undo)  # providers before their consumers
+        deliver(running, app, undo)  # events that have been kept come in
         await open_ingress(running, app, undo)  # last of all, work comes in
         running.undo.push_async_callback(undo.pop_all().aclose)
         return running
@@ -70,6 +84,7 @@ class Limits(Struct, frozen=True):
     drain_timeout: float
     plugin_threads: int
     plugin_concurrency: int
+    keep: float  # for which events are kept once all of them is delivered
 
 
 class Reader(Protocol):
@@ -123,6 +138,10 @@ class Wiring(Protocol):
         """Make the drivers of the wanted instances, and of those that always run."""
         ...
 
+    def events(self) -> DeliveryStore | None:
+        """Where events are kept, among the drivers made; None where the application has none."""
+        ...
+
     def budget(self, ingress: str) -> Budget: ...
 
 
@@ -146,6 +165,7 @@ class Equipped(Verified, frozen=True):
 
     drivers: Mapping[str, Driver]
     states: Mapping[str, ToolState]
+    store: DeliveryStore | None
 
 
 class Built(Equipped, frozen=True):
@@ -155,7 +175,13 @@ class Built(Equipped, frozen=True):
     lost: dict[str, Quarantined]
 
 
-class Running(Built, frozen=True, eq=False):
+class Subscribed(Built, frozen=True):
+    """What it subscribes to is known to the store of its events; nothing is delivered."""
+
+    dispatcher: Dispatcher | None
+
+
+class Running(Subscribed, frozen=True, eq=False):
     """Those of its plugins that could have started."""
 
     undo: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -255,7 +281,7 @@ async def start_tools(verified: Verified, app: Wiring, undo: AsyncExitStack) -> 
                 ToolUnavailable, said, subject=instance, retry_after_s=30.0
             )
             states[instance].reason = text_of(error)
-    return Equipped(verified.manifest, verified.configured, drivers, states)
+    return Equipped(verified.manifest, verified.configured, drivers, states, app.events())
 
 
 async def _contained(work: Callable[[], Awaitable[object]], subject: str, timeout_s: float) -> None:
@@ -282,10 +308,11 @@ def build_plugins(equipped: Equipped, app: Wiring) -> Built:
     for place, result in zip(seats, made, strict=True):
         if isinstance(result, place.facts.cls):
             place.instance = result
-            _set_handlers(place, app)
+            _set_handlers(place, app, equipped.store)
         else:
             _quarantine(place, "its constructor", result, limits.start_timeout, lost)
-    return Built(manifest, equipped.configured, equipped.drivers, equipped.states, seats, lost)
+    e = equipped
+    return Built(manifest, e.configured, e.drivers, e.states, e.store, seats, lost)
 
 
 def _constructed(place: Seat, equipped: Equipped, app: Wiring) -> object:
@@ -311,7 +338,7 @@ def _fields(place: Seat, equipped: Equipped, app: Wiring) -> dict[str, object]:
     return filled
 
 
-def _set_handlers(place: Seat, app: Wiring) -> None:
+def _set_handlers(place: Seat, app: Wiring, store: DeliveryStore | None) -> None:
     for offer in place.facts.offers:
         scopes = {
             value.parameter: _scope(place, value.parameter, *app.request_values[value.type])
@@ -319,7 +346,9 @@ def _set_handlers(place: Seat, app: Wiring) -> None:
             if value.type in app.request_values
         }
         run = None if offer.is_async else place.run
-        handler = compose(offer, place.instance, scopes, run, app.gate.enter)
+        kept = any(isinstance(d.declaration, On) for d in offer.declared)
+        marked = None if store is None or not kept else partial(mark, store)
+        handler = compose(offer, place.instance, scopes, run, app.gate.enter, marked)
         place.entries[offer.method].handler = handler
 
 
@@ -342,7 +371,22 @@ def _quarantine(
     _log.error("%s", finding)
 
 
-async def start_plugins(built: Built, app: Wiring, undo: AsyncExitStack) -> Running:
+async def subscribe(built: Built, app: Wiring, undo: AsyncExitStack) -> Subscribed:
+    """Make known to the store of events who subscribes to what."""
+    dispatcher = None
+    if built.store is not None:
+        subscriptions = lanes(built.seats, built.manifest, app.gate, app.budget("events"))
+        dispatcher = Dispatcher(app.gate.clock, built.store, [*subscriptions], app.limits.keep)
+        limit = app.limits.stop_timeout
+        undo.push_async_callback(_contained, dispatcher.close, "closing the events", limit)
+        await dispatcher.open()
+    b = built
+    return Subscribed(
+        b.manifest, b.configured, b.drivers, b.states, b.store, b.seats, b.lost, dispatcher
+    )
+
+
+async def start_plugins(built: Subscribed, app: Wiring, undo: AsyncExitStack) -> Running:
     """Run each plugin's `start`, providers first, and let its entries serve."""
     limit = app.limits.start_timeout
     lost = built.lost
@@ -360,7 +404,10 @@ async def start_plugins(built: Built, app: Wiring, undo: AsyncExitStack) -> Runn
     if lost and app.strict:
         found = sorted(q.finding for q in lost.values())
         raise BootError(f"{app.name} does not start: {_count(found)}", findings=found)
-    return Running(built.manifest, built.configured, built.drivers, built.states, built.seats, lost)
+    b = built
+    return Running(
+        b.manifest, b.configured, b.drivers, b.states, b.store, b.seats, b.lost, b.dispatcher
+    )
 
 
 async def _stop_plugins(seats: Sequence[Seat], app: Wiring) -> None:
@@ -376,6 +423,20 @@ async def _stop_plugin(place: Seat, app: Wiring) -> None:
         _log.error("%s: its stop %s", place.facts.id, said)
 
 
+def deliver(running: Running, app: Wiring, undo: AsyncExitStack) -> None:
+    """Let events come in, and stop them before the plugins: what is in hand then goes back."""
+    undo.push_async_callback(app.gate.end_background)
+    if running.dispatcher is not None:
+        limit = app.limits.drain_timeout
+        undo.push_async_callback(
+            _contained,
+            partial(running.dispatcher.stop, limit),
+            "ending the deliveries",
+            limit + STOP_S,
+        )
+        running.dispatcher.start(running.lost)
+
+
 async def open_ingress(running: Running, app: Wiring, undo: AsyncExitStack) -> None:
     """Hand every declared operation to the tool that serves it, and let work in."""
     served = endpoints(running.seats, app.gate, app.budget)
@@ -385,7 +446,6 @@ async def open_ingress(running: Running, app: Wiring, undo: AsyncExitStack) -> N
         for word, name in lost.names
         if word != "service"
     ]
-    undo.push_async_callback(app.gate.end_background)
     for instance, driver in running.drivers.items():
         if isinstance(driver, Ingress):
             driver.bind(served.get(instance, []), absent)

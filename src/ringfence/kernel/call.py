@@ -190,7 +190,7 @@ def held_refusal(parent: Context, operation: str) -> TransactionHeld:
 # ---- from outside: a new root
 
 
-def _continued(
+def continued(
     gate: Gate, inbound: Inbound, principal: Principal | None, tenant: str | None, label: str
 ) -> Origin:
     """Return the origin of a tree that something outside has caused."""
@@ -259,7 +259,7 @@ def opener(
         ctx = open_root(
             Origin(gate, next_trace(), principal, tenant, label)
             if inbound is None
-            else _continued(gate, inbound, principal, tenant, label)
+            else continued(gate, inbound, principal, tenant, label)
         )
         purse = ctx.purse
         bulkhead.free -= 1

@@ -8,7 +8,7 @@ by `boot.py` where an application has subscriptions.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context as Variables
 from datetime import datetime, timedelta
@@ -54,6 +54,7 @@ LONGEST_RETRY_S = 300.0
 AGAIN_S = 1.0  # between two attempts to become the one that delivers, or to reach a store
 RETAIN_S = 3600.0  # between two rounds of forgetting
 RETAIN_ROWS = 500  # in one go: the writer is others' as well
+STOP_S = 4 * REAP_S  # what a stop takes beside the grace: for its leader, what it cancels, writes
 STRIKES = 3  # failures of the infrastructure, one after the other, that pause a subscription
 
 
@@ -85,14 +86,21 @@ class Dispatcher:
         self._running: set[asyncio.Task[None]] = set()  # deliveries
         self._tasks: set[asyncio.Task[None]] = set()  # all else
         self._timers: dict[str, tuple[float, Timer]] = {}
+        self.witness: Callable[[Envelope], object] | None = None  # of all that is published
         # Retries and delays go by a clock that nobody can set.
         self._zero = clock.now() - timedelta(seconds=clock.monotonic())
 
     # ---- its life
 
-    async def start(self) -> None:
-        """Make the subscriptions known, and deliver from now on."""
+    async def open(self) -> None:
+        """Make the subscriptions known: from now on, what is published is kept for them."""
         await self._try_to_open()
+
+    def start(self, lost: Collection[str]) -> None:
+        """Deliver from now on, but to the plugins that are lost."""
+        for lane in self.lanes.values():
+            if lane.plugin in lost:
+                lane.state = Paused(self._clock.now(), f"{lane.plugin} is quarantined")
         self._leader = asyncio.create_task(self._take_the_lead())
 
     async def stop(self, grace_s: float) -> None:
@@ -119,7 +127,17 @@ class Dispatcher:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Give up the store: nothing can be published any more."""
         await self._store.close()
+
+    async def settled(self) -> None:
+        """Wait until nothing is in hand, and nothing could be taken without time going on."""
+        leading = set() if self._leader is None else {self._leader}
+        while busy := {*leading, *self._running, *self._tasks}:
+            await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
+            leading = {task for task in leading if not task.done()}
 
     async def _try_to_open(self) -> None:
         wanted = [
@@ -227,6 +245,8 @@ class Dispatcher:
         self._go(self._look())
 
     def pass_on(self, envelope: Envelope) -> None:
+        if self.witness is not None:
+            self.witness(envelope)
         lanes = self._passing.match(envelope.topic)
         if not envelope.durable:
             lanes += self._standing.match(envelope.topic)
@@ -305,13 +325,17 @@ class Dispatcher:
         envelope = taken.envelope
         if (refusal := _exhausted(envelope)) is not None:
             return self._dead(lane, taken, taken.attempts, refusal, "")
-        try:
-            args = lane.read(taken)
-        except RingfenceError as error:  # no later attempt reads it either
-            return self._dead(lane, taken, taken.attempts + 1, str(error), lane.refused(error))
         inbound = Inbound(trace=int(envelope.trace_id, 16), cause=envelope.span_id, journey=journey)
+        way, read = lane.way, lane.read
+        assert way is not None  # or it would be paused
+        assert read is not None
         try:
-            await lane.open(args, None, envelope.tenant, inbound)
+            args = read(envelope)
+        except RingfenceError as error:  # no later attempt reads it either
+            attempts = taken.attempts + (not taken.suspect)
+            return self._dead(lane, taken, attempts, str(error), way.refused(error, inbound))
+        try:
+            await way.open(args, None, envelope.tenant, inbound)
         except (ToolUnavailable, Overloaded, PluginQuarantined) as error:
             return self._unable(lane, taken, error)
         except RingfenceError as error:
@@ -406,6 +430,8 @@ class Dispatcher:
 
     def _set_timer(self, name: str, when: float, call: Callable[[], object]) -> None:
         """Call something at a time of the monotonic clock, or earlier if that was wanted before."""
+        if self._closing:
+            return
         known = self._timers.get(name)
         if known is not None:
             if known[0] <= when:

@@ -6,17 +6,30 @@ running, or ended and not written down yet. Whatever is beyond that stays in the
 """
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 from msgspec import Struct
 
-from ringfence.kernel.delivery import Taken, WhenFull
+from ringfence.kernel.call import Opener
+from ringfence.kernel.context import Inbound, current
+from ringfence.kernel.delivery import DeliveryStore, Envelope, Taken, WhenFull
 from ringfence.kernel.topics import On
 
 WINDOW = 64
-Reader = Callable[[Taken], tuple[object, ...]]
-Refused = Callable[[Exception], str]
+Read = Callable[[Envelope], tuple[object, ...]]
+
+
+class Way(Protocol):
+    """The way into a handler."""
+
+    @property
+    def open(self) -> Opener: ...
+
+    def refused(self, error: Exception, inbound: Inbound | None = None) -> str:
+        """Record what was turned away before it could be opened; return the trace id."""
+        ...
 
 
 class Active(Struct, frozen=True, tag="active"):
@@ -37,9 +50,8 @@ class Lane:
     Args:
         name: `inventory.hold_stock.hold`.
         on: How it is declared.
-        open: The way into its handler.
-        read: From a delivery to the handler's arguments.
-        refused: Records what could not be read; returns the trace id.
+        way: Into its handler; None where its plugin could not be loaded.
+        read: From an event to the handler's arguments.
     """
 
     def __init__(
@@ -47,16 +59,14 @@ class Lane:
         name: str,
         plugin: str,
         on: On,
-        open: Callable[..., Coroutine[object, None, object]],
-        read: Reader,
-        refused: Refused,
+        way: Way | None = None,
+        read: Read | None = None,
     ) -> None:
         self.name = name
         self.plugin = plugin
         self.on = on
-        self.open = open
+        self.way = way
         self.read = read
-        self.refused = refused
         self.number = -1  # the store's; until it is known, nothing is stored for it
         self.state: Active | Paused = Active()
         self.held = 0  # places of the window in use
@@ -99,3 +109,15 @@ class Lane:
         if when_full == "drop_oldest":
             self.passing.popleft()
             self.passing.append(taken)
+
+
+async def mark(store: DeliveryStore) -> None:
+    """Write down, in the transaction that a delivery's handler runs in, that it is done; for a
+    service that a delivery calls, and for what no delivery has caused, do nothing."""
+    ctx = current.get()
+    while ctx is not None and ctx.held is not None:
+        ctx = ctx.parent
+    journey = None if ctx is None or ctx.parent is not None else ctx.origin.journey
+    if ctx is not None and journey is not None and journey.taken.seq:
+        journey.follower = await store.mark(journey.taken, ctx.trace_id, ctx.span_id)
+        journey.marked = True

@@ -63,8 +63,9 @@ class Sources(Struct, frozen=True):
     def lost(self, feature: "Feature | PluginFacts", finding: Finding) -> Quarantined:
         """Return a feature as it is listed once it cannot serve."""
         source = self.by_feature[feature.id]
+        names, listens = source.names, source.listens
         return Quarantined(
-            feature.id, feature.domain, feature.file, finding, source.names, not source.error
+            feature.id, feature.domain, feature.file, finding, names, not source.error, listens
         )
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ringfence.errors import Finding
 from ringfence.kernel.ports import Declaration, Declared, Signature
+from ringfence.kernel.topics import EventType
 
 
 class Service(Declaration, frozen=True, kw_only=True):
@@ -72,6 +73,18 @@ class Offer(Struct, frozen=True):
     is_async: bool
 
 
+class EventFacts(Struct, frozen=True):
+    """One event that a plugin may publish, as its class declares it."""
+
+    kind: EventType
+    cls: type
+    plugin: str
+    domain: str
+    file: str  # of the class; a domain's features may share one, in a helper
+    line: int
+    upcasts: Mapping[int, Callable[..., object]]  # from which version → to the next one
+
+
 class PluginFacts(Struct, frozen=True):
     """One plugin, as its class declares it."""
 
@@ -84,6 +97,7 @@ class PluginFacts(Struct, frozen=True):
     needs: tuple[Need, ...]
     offers: tuple[Offer, ...]
     error_codes: Mapping[str, int]  # code → line
+    events: tuple[EventFacts, ...] = ()
 
     @property
     def grants(self) -> frozenset[str]:
@@ -102,6 +116,7 @@ class Quarantined(Struct, frozen=True):
     finding: Finding
     names: tuple[tuple[str, str], ...] = ()  # decorator and first argument: ("post", "/orders")
     parsed: bool = True
+    listens: tuple[tuple[str, str], ...] = ()  # method, and the pattern of topics that it is on
 
 
 class Manifest(Struct, frozen=True):
@@ -125,6 +140,14 @@ class Manifest(Struct, frozen=True):
         for declared in self.declared:
             if isinstance(declared.declaration, Service):
                 found.setdefault(declared.declaration.name, []).append(declared)
+        return found
+
+    @property
+    def events(self) -> Mapping[str, Sequence[EventFacts]]:
+        """Who declares each topic; two classes for one topic refuse the start."""
+        found: dict[str, list[EventFacts]] = {}
+        for fact in (fact for plugin in self.plugins for fact in plugin.events):
+            found.setdefault(fact.kind.topic, []).append(fact)
         return found
 
     def requirements(self) -> dict[str, dict[str, str]]:

@@ -12,11 +12,13 @@ from typing import cast
 
 from ringfence.errors import KernelBug, Unauthenticated
 from ringfence.kernel.context import Context, Principal, current
+from ringfence.kernel.delivery import Delivery
 from ringfence.kernel.manifest import Offer, RequestValue
 from ringfence.kernel.registry import Handler
 from ringfence.kernel.threads import Enter, Run
 
 Scope = Callable[[], AbstractAsyncContextManager[object]]
+Mark = Callable[[], Coroutine[object, None, None]]
 
 
 def compose(
@@ -25,6 +27,7 @@ def compose(
     scopes: Mapping[str, Scope],
     run: Run | None,
     enter: Enter,
+    mark: Mark | None = None,
 ) -> Handler:
     """Return the handler of one operation: called with its arguments in order, awaited.
 
@@ -33,17 +36,19 @@ def compose(
         instance: The plugin.
         scopes: For each parameter that a tool fills in, what yields its value.
         run: How a `def` runs on its plugin's threads; None for an `async def`, which needs none.
-        enter: How a scope is entered there.
+        enter: How a scope, and what is awaited, is entered there.
+        mark: Writes down, inside its transaction, that a delivery is done.
     """
     method: Callable[..., object] = _positional(offer, getattr(instance, offer.method))
     simple = [v for v in offer.request_values if v.parameter not in scopes]
     if run is not None:
-        return _threaded(method, simple, scopes, run, enter)
+        return _threaded(method, simple, scopes, run, enter, mark)
     handler = cast(Handler, method)
     if simple:
         handler = _with_values(handler, simple)
     for name, scope in scopes.items():
-        handler = _inside(handler, name, scope)
+        handler = _inside(handler, name, scope, mark)
+        mark = None  # it is written by the innermost alone
     return handler
 
 
@@ -74,10 +79,31 @@ def _principal(ctx: Context) -> Principal:
     return ctx.principal
 
 
+def _delivery(ctx: Context) -> Delivery:
+    journey = ctx.origin.journey
+    if journey is None:
+        raise KernelBug("a handler of deliveries ran for none")
+    taken, it = journey.taken, journey.taken.envelope
+    # A suspect's attempt was counted before it began.
+    attempt = taken.attempts + (not taken.suspect)
+    return Delivery(
+        it.id,
+        it.topic,
+        it.version,
+        it.key,
+        it.payload,
+        it.published_at,
+        attempt,
+        it.plugin,
+        it.principal,
+    )
+
+
 # What the kernel itself fills in; the rest is yielded by tools.
 FILLED: Mapping[type, Callable[[Context], object]] = {
     Context: lambda ctx: ctx,
     Principal: _principal,
+    Delivery: _delivery,
 }
 
 
@@ -95,10 +121,13 @@ def _with_values(method: Handler, wanted: list[RequestValue]) -> Handler:
     return call
 
 
-def _inside(method: Handler, name: str, scope: Scope) -> Handler:
+def _inside(method: Handler, name: str, scope: Scope, mark: Mark | None) -> Handler:
     async def call(*args: object, **scoped: object) -> object:
         async with scope() as value:
-            return await method(*args, **scoped, **{name: value})
+            answer = await method(*args, **scoped, **{name: value})
+            if mark is not None:
+                await mark()
+            return answer
 
     return call
 
@@ -109,6 +138,7 @@ def _threaded(
     scopes: Mapping[str, Scope],
     run: Run,
     enter: Enter,
+    mark: Mark | None,
 ) -> Handler:
     if not simple and not scopes:
 
@@ -121,7 +151,10 @@ def _threaded(
         with ExitStack() as entered:
             for name, scope in scopes.items():
                 values[name] = entered.enter_context(enter(scope()))
-            return method(*args, **values)
+            answer = method(*args, **values)
+            if mark is not None:
+                enter(mark())
+            return answer
 
     async def call_with_values(*args: object) -> object:
         return await run(work, (args, _values(simple)))

@@ -272,7 +272,9 @@ class ToolEnv(Struct, frozen=True):
     domains: Mapping[str, Path]
     health: Callable[[], Health]
     timers: Callable[[], TimerStore] | None = None  # asked by a clock that has timers to run
-    seal: Seal | None = None  # makes an event an envelope, where the application has events
+    # Both where it is the tool `events`, or the database that keeps the application's events.
+    seal: Seal | None = None  # makes an event an envelope
+    events: Callable[[], DeliveryStore] | None = None
     redact: Callable[[str], str] = str  # masks the application's secrets in a text that leaves it
     owns: Callable[[Context], bool] = lambda ctx: True  # of several applications in a process
 

@@ -60,13 +60,14 @@ class Publisher:
                 raise breach(ctx.purse, ctx, "events", self._spans)
             spend_outer(ctx.purse, ctx, "events", self._spans)
             journey = ctx.origin.journey
+        key = getattr(event, kind.key) if kind.key else None
         now = self._clock.now()
         hops, allowance = _onward(journey)
         return Envelope(
             id=event_id(now),
             topic=kind.topic,
             version=kind.version,
-            key=str(getattr(event, kind.key)) if kind.key else None,
+            key=None if key is None else str(key),
             payload=self._encode(event),
             published_at=now,
             plugin=plugin,

@@ -28,6 +28,8 @@ class Source(Struct, frozen=True):
     stamp: tuple[int, int]  # time of change in nanoseconds, size in bytes
     imports: tuple[ImportSite, ...] = ()  # those that lead into the application
     names: tuple[tuple[str, str], ...] = ()  # decorator and its first argument
+    # Methods under `@on` of what is stored, each with its pattern.
+    listens: tuple[tuple[str, str], ...] = ()
     lines: dict[str, int] = {}  # `Class`, and a plugin's `Class.method`, `Class.field` → line
     error: str = ""
     error_line: int = 1

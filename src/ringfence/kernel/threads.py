@@ -4,15 +4,25 @@ Whoever wires gives the gate its `Threads`. The kernel asks them for a plugin's 
 functions on it; how jobs get there, and how a handler waits from there, is none of its business.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import Context as Variables
-from typing import Protocol
+from typing import Protocol, overload
 
 # Runs a function with its arguments on a thread, in a copy of the current context variables.
 Run = Callable[[Callable[..., object], tuple[object, ...]], Coroutine[object, None, object]]
-# On such a thread: what is async, as a `with` can enter it.
-Enter = Callable[[AbstractAsyncContextManager[object]], AbstractContextManager[object]]
+
+
+class Enter(Protocol):
+    """On such a thread: what is awaited, and what is async as a `with` can enter it."""
+
+    @overload
+    def __call__(self, wanted: Awaitable[object], /) -> object: ...
+
+    @overload
+    def __call__(
+        self, wanted: AbstractAsyncContextManager[object], /
+    ) -> AbstractContextManager[object]: ...
 
 
 class Threads(Protocol):

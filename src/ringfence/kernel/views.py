@@ -4,13 +4,15 @@ The call path follows a `View`; it knows nothing of types. Whoever wires gives t
 `Contracts`, which work views out while an application starts: see `ringfence.contracts`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NoReturn, Protocol, TypeVar
 
 from msgspec import Struct
 
 from ringfence.errors import Invalid, NotGranted
-from ringfence.kernel.manifest import ServiceNeed
+from ringfence.kernel.delivery import Envelope
+from ringfence.kernel.manifest import EventFacts, ServiceNeed
+from ringfence.kernel.ports import Signature
 from ringfence.kernel.registry import Entry
 
 T = TypeVar("T")
@@ -51,6 +53,13 @@ class Contracts(Protocol):
 
     def bind_named(self, entry: Entry) -> View:
         """Work out how a mapping of `entry`'s own parameters maps to it, and its result to data."""
+        ...
+
+    def reader(
+        self, signature: Signature, events: Mapping[str, Sequence[EventFacts]]
+    ) -> Callable[[Envelope], Values]:
+        """Work out how a handler's arguments are read from a stored event; what is returned raises
+        a RingfenceError where they cannot be."""
         ...
 
     def read(self, value: object, hint: type[T], subject: str) -> T:

@@ -25,6 +25,7 @@ from ringfence.kernel.manifest import (
     ToolNeed,
 )
 from ringfence.kernel.ports import REQUIRED, Declaration, Declared, Parameter, Signature
+from ringfence.reading.events import handler_faults, read_events
 
 _MARKS = ("__ringfence_tool__", "__ringfence_requires__")
 _NAMED = "correct the name, or import it"  # of an annotation that cannot be evaluated
@@ -66,6 +67,7 @@ def read_plugin(
     errors = tuple(dict.fromkeys(named))  # also those that its domain's helpers declare
     doc = inspect.cleandoc(module.__doc__ or plugins[0].__doc__ or "")
     reading = _Reading(plugins[0], place, request_types, doc, errors)
+    events, wrong = read_events(module, feature, lines)
     facts = PluginFacts(
         id=place.id,
         domain=place.domain,
@@ -76,8 +78,9 @@ def read_plugin(
         needs=tuple(reading.needs()),
         offers=tuple(reading.offers()),
         error_codes={cls.code: place.lines.get(cls.__name__, 1) for cls in errors if cls in own},
+        events=events,
     )
-    return facts, reading.findings
+    return facts, [*reading.findings, *wrong]
 
 
 def _is_class_of(module: types.ModuleType, value: object) -> bool:
@@ -263,7 +266,10 @@ class _Reading:
             for mark in marks
         )
         is_async = inspect.iscoroutinefunction(function)
-        return Offer(name, function, declared, values, signature, is_async)
+        offer = Offer(name, function, declared, values, signature, is_async)
+        for said, fix in handler_faults(offer):
+            self._report(name, "RF127", said, fix)
+        return offer
 
     def _signature(
         self, name: str, function: Callable[..., object]

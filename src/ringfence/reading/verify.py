@@ -14,6 +14,7 @@ from ringfence.contracts.compatibility import view_misfits
 from ringfence.errors import Finding, did_you_mean
 from ringfence.kernel.manifest import Manifest, PluginFacts, ServiceNeed, ToolNeed
 from ringfence.kernel.ports import Declared
+from ringfence.reading import events
 
 _SERVICE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
@@ -32,6 +33,7 @@ def verify(manifest: Manifest, request_tools: Mapping[type, str]) -> list[Findin
         *_circles(manifest),
         *_error_codes(manifest),
         *_request_values(manifest, request_tools),
+        *events.verify(manifest),
     ]
     return sorted(findings)
 
