@@ -285,6 +285,10 @@ class Application:
         return self._traces.spans
 
     @property
+    def has_events(self) -> bool:
+        return self._deliveries is not None
+
+    @property
     def deliveries(self) -> Deliveries:
         """Its events, for whoever operates it; raises NotFound where it has none."""
         if self._deliveries is None:

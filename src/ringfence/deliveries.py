@@ -4,14 +4,13 @@ Publish from outside, see what waits, look at dead letters and let them run agai
 publish does not pass here. Made by `app.py`; used by the control socket, the console and `testing`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
 from ringfence.contracts.payload import read
 from ringfence.errors import NotFound, did_you_mean
-from ringfence.kernel.delivery import DeadLetter, DeliveryStore, Envelope, Standing
+from ringfence.kernel.delivery import DeadLetter, DeliveryStore, Standing
 from ringfence.kernel.events import Dispatcher
 from ringfence.kernel.lane import Lane, Paused
 from ringfence.kernel.manifest import Manifest
@@ -120,9 +119,3 @@ class Deliveries:
         if lane is not None and lane.read is not None:
             lane.read(replace(letters[0].envelope, payload=payload))
         await self.store.edit(wanted, payload)
-
-
-def plain(envelope: Envelope) -> object:
-    """Return an event's payload as dicts, lists and scalars."""
-    value: object = json.loads(envelope.payload)
-    return value

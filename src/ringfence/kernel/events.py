@@ -361,7 +361,8 @@ class Dispatcher:
         at = self._now() + timedelta(seconds=wait_s)
         if lane.strikes >= STRIKES and isinstance(lane.state, Active):
             lane.state = Paused(self._clock.now(), _said(error))
-            _log.error("%s is paused: %s", lane.name, error)
+            if lane.strikes == STRIKES:  # and not each probe that fails
+                _log.error("%s is paused: %s", lane.name, error)
         if isinstance(lane.state, Paused):
             self._set_timer(lane.name, self._clock.monotonic() + wait_s, partial(self._probe, lane))
         return self._retrying(taken, at, taken.attempts - taken.suspect, error)
@@ -386,8 +387,7 @@ class Dispatcher:
         """Let one delivery through a subscription that is paused."""
         if self._closing or not isinstance(lane.state, Paused) or lane.state.by_operator:
             return
-        lane.state = Active()
-        lane.strikes = STRIKES - 1  # one more failure pauses it again
+        lane.state = Active()  # one more failure pauses it again
         lane.behind = True
         self._pump(lane)
 

@@ -17,8 +17,8 @@ from ringfence.kernel.ports import Clock
 from ringfence.kernel.topics import EventType, event_type
 
 # With half of it passed on by each of a chain of single events, HOPS is what ends a chain; events
-# that cause several each have spent it far sooner.
-ALLOWANCE = 1 << 24
+# that cause several each have spent it far sooner, whatever they do within some seconds.
+ALLOWANCE = 1 << 20
 _random = SystemRandom()
 _numbers = itertools.count(_random.getrandbits(20))
 

@@ -7,6 +7,8 @@
 Everything else is real: the same boot, the same kernel, the same drivers of database and files.
 """
 
+import asyncio
+import json
 import tempfile
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,15 +21,19 @@ from ringfence.app import boot as boot_application
 from ringfence.config import ToolTable
 from ringfence.errors import Finding
 from ringfence.kernel.context import Principal
+from ringfence.kernel.delivery import DeadLetter, Envelope
 from ringfence.kernel.manifest import Manifest
 from ringfence.kernel.ports import Grant, Health
-from ringfence.report import Span, Status
+from ringfence.kernel.topics import On
+from ringfence.report import Span, Status, SubscriptionStatus
 from ringfence.testing.driver import endpoint, environment
 from ringfence.testing.http import HttpClient
 from ringfence.testing.unit import context
 from ringfence.tools.clock.drivers.fake import Driver as FakeClock
 from ringfence.tools.http.drivers.memory import Driver as MemoryHttp
 from ringfence.tools.log.drivers.memory import Driver as MemoryLog
+
+PATIENCE_S = 5.0  # real seconds
 
 __all__ = ["TestApplication", "boot", "context", "endpoint", "environment"]
 
@@ -39,6 +45,9 @@ class TestApplication:
 
     def __init__(self, application: Application) -> None:
         self._application = application
+        self._published: list[Envelope] = []
+        if application.has_events:
+            application.deliveries.dispatcher.witness = self._published.append
         http = application.driver("http")
         self.http = HttpClient(http)  # type: ignore[arg-type]
 
@@ -53,6 +62,54 @@ class TestApplication:
     async def call_as(self, principal: Principal, service: str, /, **payload: object) -> object:
         """Call a service as somebody; as `call` in all else."""
         return await self._application.call(service, payload, principal)
+
+    async def publish(self, event: object, /, **payload: object) -> str:
+        """Publish an event from outside any feature; return its id once it is stored.
+
+        Args:
+            event: An instance of a class under `@event`; or a topic, with the payload by name.
+
+        Raises:
+            NotFound: The application publishes nothing to that topic.
+            Invalid: The payload does not fit.
+        """
+        deliveries = self._application.deliveries
+        if isinstance(event, str):
+            return await deliveries.publish(event, payload)
+        return await deliveries.publish_event(event)
+
+    async def settled(self) -> None:
+        """Wait until every event has been delivered that can be while the clock stands still.
+
+        What is to be tried again, or was published with a delay, waits for the clock:
+        `await app.clock.elapse(300)`, then `settled` again.
+
+        Raises:
+            TimeoutError: A handler has not ended for five seconds.
+        """
+        if self._application.has_events:
+            dispatcher = self._application.deliveries.dispatcher
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await dispatcher.settled()
+            except TimeoutError:
+                at_work = sorted(n for n, lane in dispatcher.lanes.items() if lane.running)
+                said = (
+                    f"not settled after {PATIENCE_S:g} s; at work: {', '.join(at_work) or 'none'}"
+                )
+                raise TimeoutError(f"{said}. Does a handler wait for the clock?") from None
+
+    def published(self, pattern: str) -> list[dict[str, object]]:
+        """Return the payloads published since the start to the topics that fit, in order: by
+        features or by the test, in transactions that were committed."""
+        on = On(pattern=pattern)
+        return [json.loads(event.payload) for event in self._published if on.fits(event.topic)]
+
+    async def dead_letters(self) -> Sequence[DeadLetter]:
+        """Return the deliveries that are tried no more, the newest first."""
+        if not self._application.has_events:
+            return []
+        return await self._application.deliveries.dead()
 
     @property
     def clock(self) -> FakeClock:
@@ -82,6 +139,11 @@ class TestApplication:
     @property
     def health(self) -> Health:
         return self._application.health
+
+    async def subscriptions(self) -> Mapping[str, SubscriptionStatus]:
+        """Return the subscriptions by name: what waits for each, and whether it is paused."""
+        found = await self._application.deliveries.subscriptions()
+        return {one.name: one for one in found}
 
     def tool(self, instance: str) -> object:
         """Return a handle on a tool, as a plugin called `test` would get it."""
