@@ -38,18 +38,18 @@ STALLED_S = 0.01
 # A statement that keeps the loop longer in one of so many runs stays away from it for good.
 SELDOM = 1000
 
-Call = Callable[[str, Any], sqlite3.Cursor]
+Call = Callable[..., sqlite3.Cursor]
 
 
 class Line(sqlite3.Connection):
     """A connection that holds each statement to the tables of its domain, and knows its file.
 
-    `plain` runs what only opens, marks or ends a transaction, which nobody is refused. `step` runs
-    what is run to its end: a cursor for each statement costs as much as a short one.
+    `step` runs what is run to its end, on one cursor, since one for each statement costs as much as
+    a short one. By itself it holds nothing to a domain: what opens, marks or ends a transaction
+    needs no more, all else goes through `judge`.
     """
 
     guard: Authorizer
-    plain: Callable[[str], sqlite3.Cursor]
     step: Call
     path: Path | None = None  # for the errors that name it
     alarm: Callable[[StorageFailure], None] | None = None
@@ -57,7 +57,7 @@ class Line(sqlite3.Connection):
     def __init__(self, *where: Any, **options: Any) -> None:
         super().__init__(*where, **options)
         self._cursor = self.cursor()
-        self.plain, self.step = super().execute, self._cursor.execute
+        self.step = self._cursor.execute
         order_decimals(self)
         self.share(Border())
 

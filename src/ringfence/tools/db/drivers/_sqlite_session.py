@@ -279,10 +279,10 @@ class WriterSession:
             if not self._member:
                 self._writer.group = None
                 if self._line.in_transaction:
-                    self._line.plain("ROLLBACK")
+                    self._line.step("ROLLBACK")
             elif self._line.in_transaction:
-                self._line.plain("ROLLBACK TO ringfence_member")
-                self._line.plain("RELEASE ringfence_member")
+                self._line.step("ROLLBACK TO ringfence_member")
+                self._line.step("RELEASE ringfence_member")
         except sqlite3.Error as error:
             self._writer.lose(self._group)
             raise translated(error, "db.transaction", self._line) from None

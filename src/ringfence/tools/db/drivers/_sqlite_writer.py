@@ -86,7 +86,7 @@ class Writer:
             return None
         member = self.group is not None
         try:
-            self.line.plain("SAVEPOINT ringfence_member" if member else "BEGIN IMMEDIATE")
+            self.line.step("SAVEPOINT ringfence_member" if member else "BEGIN IMMEDIATE")
         except sqlite3.Error:  # what it is, whoever waits for the lock is told
             self.turn.give()
             return None
@@ -123,7 +123,7 @@ class Writer:
     def do(self, sql: str) -> None:
         """Run what marks a transaction or ends it."""
         try:
-            self.line.plain(sql)
+            self.line.step(sql)
         except sqlite3.Error as error:
             raise translated(error, "db.transaction", self.line) from None
 
