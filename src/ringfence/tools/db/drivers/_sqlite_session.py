@@ -27,6 +27,7 @@ from ringfence.tools.db.drivers._sqlite_line import (
     translated,
 )
 from ringfence.tools.db.drivers._worker import Job
+from ringfence.tools.db.engine import Told
 from ringfence.tools.db.held import whereabouts
 from ringfence.tools.db.prepared import Params
 from ringfence.tools.db.rows import Answer
@@ -127,6 +128,14 @@ class WriterSession:
             )
         try:
             return self._writer.inline.work(pacing, call, self._execute)
+        except BaseException:
+            self._notice_loss()
+            raise
+
+    async def write(self, call: Callable[[Execute], R]) -> R:
+        self._use()
+        try:
+            return call(self._execute)
         except BaseException:
             self._notice_loss()
             raise
@@ -237,23 +246,31 @@ class WriterSession:
 
     # ---- its end
 
-    async def commit(self) -> None:
+    async def commit(self, told: Told | None = None) -> None:
+        try:
+            self._expect_kept()
+        except BaseException:
+            if told is not None:
+                told(False)
+            raise
+        now = self._writer.clock.monotonic()
+        self._group.join(self._holder, self._wrote, now, told)
+        self._leave(now)
+        await self._group.outcome()
+
+    def _expect_kept(self) -> None:
+        """Raise where it is lost already, and what it has done cannot be committed."""
         if self.ended is not None:
             raise self.ended()
         if not self.alive:
             self._leave()
             raise StorageFailure("the transaction was lost.", subject="db.transaction")
-        group = self._group
         if self._member:
             try:
                 self._writer.do("RELEASE ringfence_member")
             except BaseException:
                 self.undo()
                 raise
-        now = self._writer.clock.monotonic()
-        group.join(self._holder, self._wrote, now)
-        self._leave(now)
-        await group.outcome()
 
     async def rollback(self) -> None:
         """Undo it; its failure is known only when what it saw of others is known to be kept."""

@@ -13,7 +13,7 @@ from weakref import ref
 
 from ringfence.tools.db.contract import StorageFailure
 from ringfence.tools.db.drivers._sqlite_line import Pacing, native, run
-from ringfence.tools.db.engine import alone
+from ringfence.tools.db.engine import Ending, alone
 from ringfence.tools.db.prepared import Params
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.sql import Kind, Pace, Statement
@@ -37,28 +37,37 @@ class Units:
         self._pacings: dict[int, tuple[ref[CodeType], Pacing]] = {}
 
     async def run(
-        self, holder: str, function: Callable[..., object], call: Callable[[Execute], R]
+        self,
+        holder: str,
+        function: Callable[..., object],
+        call: Callable[[Execute], R],
+        ending: Ending,
     ) -> R:
         """Serve `engine.Engine.work`."""
         writer, pacing = self._writer, self._pacing(function)
         member = writer.open_now(holder) if pacing.pace is Pace.SHORT else None
         if member is None:
             opening = writer.begin(holder, None)
-            return await alone(opening, lambda session: session.work(pacing, call))
+            return await alone(opening, lambda session: session.work(pacing, call), ending)
         group, began_at = writer.group, writer.clock.monotonic()
         assert group is not None
-        self._wrote = False
+        self._wrote, told = False, None
         try:
             result = writer.inline.work(pacing, call, self._execute)
             if not writer.line.in_transaction:
                 raise StorageFailure("the transaction was lost.", subject="db.transaction")
+            if ending.begin():
+                told = ending.end
+                ending.write(self._execute)
             if member:
                 writer.do("RELEASE ringfence_member")
         except BaseException as error:
+            if told is not None:
+                told(False)
             await writer.session(holder, member, None, began_at).fail(error)
             raise
         now = writer.clock.monotonic()
-        group.join(holder, self._wrote, now)
+        group.join(holder, self._wrote, now, told)
         writer.leave(holder, now - began_at, now)
         await group.outcome()
         return result

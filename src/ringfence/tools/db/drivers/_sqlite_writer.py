@@ -169,6 +169,15 @@ class Writer:
             )
         return refused
 
+    async def version(self) -> int:
+        """Return a number that changes when another process has written."""
+        await self.turn.take()
+        try:
+            version: int = self.line.execute("PRAGMA data_version").fetchone()[0]
+        finally:
+            self.pass_on(self.clock.monotonic())
+        return version
+
     # ---- passing it on
 
     def pass_on(self, now: float) -> None:
