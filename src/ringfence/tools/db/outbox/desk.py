@@ -17,6 +17,8 @@ from ringfence.tools.db.outbox.tables import (
     DELIVERY,
     EVENT,
     PENDING,
+    RETRYING,
+    RUNNING,
     DeliveryRow,
     EventRow,
     moment,
@@ -29,8 +31,16 @@ SELECT s.number, s.name, s.pattern, s.paused, s.declared,
     coalesce(l.waiting, 0) AS waiting, coalesce(x.dead, 0) AS dead,
     (SELECT e.published_us FROM ringfence_events e WHERE e.seq = l.oldest) AS oldest_us
 FROM ringfence_subscriptions s
-LEFT JOIN (SELECT subscription, count(*) AS waiting, min(seq) AS oldest
-    FROM ringfence_deliveries WHERE state < 4 GROUP BY subscription) l ON l.subscription = s.number
+LEFT JOIN (SELECT subscription, sum(many) AS waiting, min(first) AS oldest FROM (
+    SELECT subscription, count(*) AS many, min(seq) AS first
+        FROM ringfence_deliveries WHERE state = 0 GROUP BY subscription
+    UNION ALL SELECT subscription, count(*), min(seq)
+        FROM ringfence_deliveries WHERE state = 1 GROUP BY subscription
+    UNION ALL SELECT subscription, count(*), min(seq)
+        FROM ringfence_deliveries WHERE state = 2 GROUP BY subscription
+    UNION ALL SELECT subscription, count(*), min(seq)
+        FROM ringfence_deliveries WHERE state = 3 GROUP BY subscription
+    ) GROUP BY subscription) l ON l.subscription = s.number
 LEFT JOIN (SELECT subscription, count(*) AS dead
     FROM ringfence_deliveries WHERE state = 4 GROUP BY subscription) x ON x.subscription = s.number
 WHERE s.declared >= 0 ORDER BY s.name
@@ -72,8 +82,10 @@ _FORGET = (
     "UPDATE ringfence_subscriptions SET declared = -1, name = name || ' (forgotten, ' || number"
     " || ')' WHERE number = $1 AND declared = 0"
 )
-_FORGET_LEFT = "DELETE FROM ringfence_deliveries WHERE subscription = $1 AND state < 4"
-_FORGET_DEAD = "DELETE FROM ringfence_deliveries WHERE state = 4 AND subscription = $1"
+_FORGET_UNFINISHED = [
+    f"DELETE FROM ringfence_deliveries WHERE subscription = $1 AND state = {state}"  # noqa: S608
+    for state in (PENDING, BEHIND, RUNNING, RETRYING, DEAD)
+]
 _MOST_FOUND = 1000
 _HEX = frozenset("0123456789abcdef")
 _PAST_HEX = "g"  # the next after all that begin with the same digits
@@ -224,8 +236,7 @@ async def forget(tx: Transaction, subscription: int) -> int:
             subject=f"subscription {subscription}",
             hint="`ringfence subscriptions` shows which are declared.",
         )
-    left = await tx.execute(_FORGET_LEFT, subscription)
-    return left + await tx.execute(_FORGET_DEAD, subscription)
+    return sum([await tx.execute(sql, subscription) for sql in _FORGET_UNFINISHED])
 
 
 async def _letter(tx: Transaction, wanted: str) -> _NamedRow:

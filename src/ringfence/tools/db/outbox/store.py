@@ -75,7 +75,7 @@ _BEHIND = (
 _SUSPECTS = (
     f"SELECT {EVENT}, {DELIVERY} FROM ringfence_subscriptions s"  # noqa: S608
     " CROSS JOIN ringfence_deliveries d CROSS JOIN ringfence_events e"
-    " WHERE d.subscription = s.number AND d.state = 2 AND d.state < 4 AND e.seq = d.seq"
+    " WHERE d.subscription = s.number AND d.state = 2 AND e.seq = d.seq"
     " ORDER BY d.seq LIMIT $1"
 )
 _BEGIN = (

@@ -1,7 +1,8 @@
 """The tables of events and their deliveries, and how a row becomes a value and back.
 
 Moments are microseconds since 1970, which every database counts alike; a delivery's state is a
-number, so that partial indexes can be as small as the work that is left. Numbers of subscriptions
+number, so that an index can be as small as what is in one state: SQLite takes none whose condition
+a statement implies but does not repeat. Numbers of subscriptions
 are never given twice, as what was delivered outlives them: one that is forgotten keeps its row.
 `payload` is set where an operator has edited it, `follower` where the handler's transaction has
 taken the next of the key. Used by the modules beside this one.
@@ -59,8 +60,12 @@ CREATE TABLE IF NOT EXISTS ringfence_deliveries (
     follower BIGINT,
     PRIMARY KEY (seq, subscription)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS ringfence_deliveries_left
-    ON ringfence_deliveries (subscription, state, seq) WHERE state < 4;
+CREATE INDEX IF NOT EXISTS ringfence_deliveries_pending
+    ON ringfence_deliveries (subscription, seq) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS ringfence_deliveries_behind
+    ON ringfence_deliveries (subscription, seq) WHERE state = 1;
+CREATE INDEX IF NOT EXISTS ringfence_deliveries_running
+    ON ringfence_deliveries (subscription, seq) WHERE state = 2;
 CREATE INDEX IF NOT EXISTS ringfence_deliveries_keys
     ON ringfence_deliveries (subscription, key, seq) WHERE state < 4 AND key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS ringfence_deliveries_retrying

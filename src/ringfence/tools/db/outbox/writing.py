@@ -51,9 +51,7 @@ _FIRST_OF_KEY = (
 _DELAY = "INSERT INTO ringfence_delayed (id, due_us, envelope) VALUES ($1, $2, $3)"
 _JOINED = f"SELECT {EVENT}, {DELIVERY} FROM ringfence_deliveries d JOIN ringfence_events e ON e.seq = d.seq"  # noqa: E501, S608
 _ONE = f"{_JOINED} WHERE d.seq = $1 AND d.subscription = $2"
-_WAITING = (
-    f"{_JOINED} WHERE d.subscription = $1 AND d.state = 0 AND d.state < 4 ORDER BY d.seq LIMIT $2"
-)
+_WAITING = f"{_JOINED} WHERE d.subscription = $1 AND d.state = 0 ORDER BY d.seq LIMIT $2"
 _FAILED = (
     f"{_JOINED} WHERE d.subscription = $1 AND d.state = 3 AND d.at_us <= $3"
     " ORDER BY d.at_us, d.seq LIMIT $2"
@@ -69,7 +67,7 @@ _MARK = (
 )
 _FOLLOW = "UPDATE ringfence_deliveries SET follower = $3 WHERE seq = $1 AND subscription = $2"
 _FOLLOWED = (
-    f"{_JOINED} WHERE d.subscription = $2 AND d.state = 2 AND d.seq ="  # noqa: S608
+    f"{_JOINED} WHERE d.subscription = $2 AND +d.state = 2 AND d.seq ="  # noqa: S608
     " (SELECT m.follower FROM ringfence_deliveries m"
     " WHERE m.seq = $1 AND m.subscription = $2 AND m.state = 5)"
 )
