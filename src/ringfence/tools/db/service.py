@@ -266,6 +266,9 @@ class Within:
             raise TransactionEnded("expected a transaction of this database.", subject="events")
         return await held.write(self._call(work))
 
+    def expect_alone(self, subject: str) -> None:
+        self._handle.expect_alone(subject)
+
     def unit(self, execute: Execute) -> UnitOfWork:
         handle = self._handle
         return Work(execute, handle.grant.plugin, handle.statements, handle.shapes, _never)

@@ -126,6 +126,10 @@ class Writes(Protocol):
         """Run a short piece of work inside the transaction that the current context holds."""
         ...
 
+    def expect_alone(self, subject: str) -> None:
+        """Raise TransactionHeld where the current context holds a transaction."""
+        ...
+
     def unit(self, execute: Execute) -> UnitOfWork:
         """Return the kernel's unit of work over a way to execute."""
         ...
@@ -217,6 +221,7 @@ class Outbox:
 
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
         self.expect_open()
+        self._writes.expect_alone("events.publish")
         await self._publishing.publish(envelopes)
 
     async def _store(self, envelopes: list[Envelope]) -> None:

@@ -45,7 +45,7 @@ def seal(event: object, plugin: str, domain: str, delay_s: float | None = None) 
     assert isinstance(event, Noted)
     due_at = NOON + timedelta(seconds=delay_s) if delay_s else None
     return Envelope(
-        id=f"{next(_ids):032x}",
+        id=f"e{next(_ids):031x}",
         topic=event.topic,
         version=1,
         key=event.key,
