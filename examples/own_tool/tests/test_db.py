@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from acme_tools.db.threads import Config, Driver
 from ringfence.errors import StartRefused
@@ -13,6 +14,9 @@ from ringfence.testing import environment
 from ringfence.tools.clock.drivers import fake
 from ringfence.tools.db import Database, HeldTooLong, QueryError
 from ringfence.tools.db.conformance import SCHEMA, DatabaseConformance, Subject
+from ringfence.tools.db.events_conformance import DeliveryStoreConformance, seal
+from ringfence.tools.db.events_conformance import Start as StartProcess
+from ringfence.tools.db.suite.events import Process
 from ringfence.tools.db.suite.ownership import Handles, OwnershipConformance, Start
 from ringfence.tools.db.timers_conformance import Stores, TimerStoreConformance
 
@@ -79,6 +83,25 @@ class TestTimers(TimerStoreConformance):
         async with AsyncExitStack() as stack:
             one, other = [await stack.enter_async_context(running(tmp_path, {})) for _ in "ab"]
             yield Stores(one.timers(), other.timers())
+
+
+class TestEvents(DeliveryStoreConformance):
+    """Drivers on one file, as processes have them."""
+
+    @pytest.fixture
+    def process(self, tmp_path: Path) -> StartProcess:
+        make(tmp_path, {"orders": SCHEMA})
+
+        @asynccontextmanager
+        async def started() -> AsyncIterator[Process]:
+            driver = Driver(Config(), replace(environment("db", tmp_path), seal=seal))
+            await driver.start()
+            try:
+                yield Process(driver.events(), handle(driver))
+            finally:
+                await driver.stop()
+
+        return started
 
 
 async def test_a_migration_is_applied_once(tmp_path: Path) -> None:

@@ -40,8 +40,13 @@ def make(
     root: Path, instance: str = "db", config: Config | None = None, clock: Clock | None = None
 ) -> Driver:
     """Return a driver for the application in `root`, not started."""
+    return Driver(config or Config(), environment(root, instance, clock))
+
+
+def environment(root: Path, instance: str = "db", clock: Clock | None = None) -> ToolEnv:
+    """Return what the kernel would make a driver with."""
     folders = sorted((root / "domains").glob("*"))
-    env = ToolEnv(
+    return ToolEnv(
         app="shop",
         instance=instance,
         root=root,
@@ -50,7 +55,6 @@ def make(
         domains={folder.name: folder for folder in folders},
         health=lambda: Health("ready"),
     )
-    return Driver(config or Config(), env)
 
 
 def migration(root: Path, domain: str, name: str, text: str) -> Path:

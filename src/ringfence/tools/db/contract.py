@@ -8,7 +8,7 @@ another. Every driver keeps every guarantee written here, and `conformance.py` p
     │ ├ UniqueViolation   ├ ForeignKeyViolation   ├ CheckViolation   └ NotNullViolation
     ├ InvalidParameter      422   a value that the database cannot hold
     ├ ForeignTable          500   a table of another domain
-    ├ QueryError · RowMismatch · NoRow                  500   a mistake in a feature
+    ├ QueryError · RowMismatch · NoRow · NoEvents       500   a mistake in a feature
     ├ TransactionEnded · HeldTooLong · WrongTask        500   likewise
     └ ToolUnavailable       503   SerializationFailure · Busy · StorageFailure: try again
 """
@@ -82,6 +82,10 @@ class RowMismatch(ToolError, code="db.row_mismatch"):
 
 class NoRow(ToolError, code="db.no_row"):
     """`fetch_value` found no row to take a value from."""
+
+
+class NoEvents(ToolError, code="db.no_events"):
+    """An event was published in a transaction of a database that keeps none."""
 
 
 class TransactionEnded(ToolError, code="db.transaction_ended"):
@@ -296,6 +300,10 @@ class UnitOfWork(Protocol):
         """Run a statement once for each row of parameters, and return the rows changed."""
         ...
 
+    def publish(self, event: object, *, delay_s: float | None = None) -> str:
+        """Publish an event if this unit of work is kept; as `Transaction.publish`."""
+        ...
+
 
 class Transaction(Queries, Protocol):
     """A unit of work: what is done through it becomes visible to others together, or never.
@@ -306,6 +314,31 @@ class Transaction(Queries, Protocol):
         rollback is left; to carry on after an expected failure, put that statement in a
         `transaction()` of its own inside this one.
     """
+
+    def publish(self, event: object, *, delay_s: float | None = None) -> str:
+        """Publish an event with what the transaction writes: both are kept, or neither is.
+
+        Args:
+            event: An instance of a class under `@event`, of a topic of the plugin's own domain.
+            delay_s: Seconds from now, before which it is not delivered.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            NoEvents: Another database keeps the application's events.
+            NotGranted: Its class is no event of the domain.
+            BudgetExceeded: The context has published as many as it may.
+            TransactionEnded: As for a statement; likewise WrongTask and HeldTooLong.
+            ToolUnavailable: The application's subscriptions are not known yet.
+
+        Guarantees:
+            It is stored by the transaction's COMMIT, and delivered from then on at least once to
+            each subscription. What a savepoint published is dropped with it when it is rolled
+            back. Those of one transaction are delivered in the order of publishing, those of
+            several in the order of their commits.
+        """
+        ...
 
 
 class Rows(Protocol[T_co]):

@@ -19,6 +19,8 @@ R = TypeVar("R")
 COMMITTED = "committed: the cancellation came after COMMIT had begun, and COMMIT succeeded"
 NOT_COMMITTED = "not committed: the cancellation came after COMMIT had begun, and COMMIT failed"
 
+Told = Callable[[bool], None]  # whether it was committed
+
 
 class Session(Protocol):
     """A driver's open transaction. After `commit`, `rollback` or `undo`, whatever they raise, it is
@@ -38,13 +40,8 @@ class Session(Protocol):
 
     async def run_many(self, statement: Statement, rows: Sequence[Params]) -> int: ...
 
-    async def work(self, function: Callable[..., object], call: Callable[[Execute], R]) -> R:
-        """Run a unit of work where the driver sees fit.
-
-        Args:
-            function: What the author wrote: how long it takes is remembered by it.
-            call: It, to be given the way to execute a statement.
-        """
+    async def write(self, call: Callable[[Execute], R]) -> R:
+        """Run the kernel's own statements in it: few and short."""
         ...
 
     async def mark(self, name: str) -> None:
@@ -59,9 +56,14 @@ class Session(Protocol):
         """Undo what was done since a savepoint, and release it."""
         ...
 
-    async def commit(self) -> None:
+    async def commit(self, told: Told | None = None) -> None:
         """Make it durable. Cancelled once begun, it awaits the outcome and says it in a note:
-        COMMITTED or NOT_COMMITTED."""
+        COMMITTED or NOT_COMMITTED.
+
+        Args:
+            told: Called once, whatever happens, on the event loop and before anybody else can act
+                on the outcome; of several transactions in the order of their commits.
+        """
         ...
 
     async def rollback(self) -> None:
@@ -71,6 +73,26 @@ class Session(Protocol):
     def undo(self) -> None:
         """Undo it and return: for whoever is cancelled and tells nothing."""
         ...
+
+
+class Ending(Protocol):
+    """What a transaction has still to write when its work is done: events."""
+
+    def begin(self) -> bool:
+        """Return whether there is anything to write. Asked on the event loop, while the
+        transaction has the right to write; from then on `end` has to be called, once."""
+        ...
+
+    def write(self, execute: Execute) -> None:
+        """Write it; on whatever thread."""
+        ...
+
+    def end(self, committed: bool) -> None:
+        """Learn how it ended; see `Session.commit`."""
+        ...
+
+
+S = TypeVar("S", bound=Session)
 
 
 class Engine(Protocol):
@@ -97,3 +119,51 @@ class Engine(Protocol):
             hold_s: How long it may last; None for what is configured.
         """
         ...
+
+    def work(
+        self,
+        holder: str,
+        function: Callable[..., object],
+        call: Callable[[Execute], R],
+        ending: Ending,
+    ) -> Awaitable[R]:
+        """Run a unit of work where the driver sees fit, in a transaction of its own, as `alone`
+        does.
+
+        Args:
+            holder: The plugin that asks.
+            function: What the author wrote: how long it takes is remembered by it.
+            call: It, to be given the way to execute a statement.
+            ending: What is to be written after it, as `alone` does.
+        """
+        ...
+
+
+async def alone(
+    opening: Awaitable[S], run: Callable[[S], Awaitable[R]], ending: Ending | None = None
+) -> R:
+    """Run something in the transaction that is being opened: it is kept if that returns."""
+    session = await opening
+    try:
+        result = await run(session)
+        told = None if ending is None else await conclude(session, ending)
+    except Exception:
+        await session.rollback()
+        raise
+    except BaseException:
+        session.undo()
+        raise
+    await session.commit(told)
+    return result
+
+
+async def conclude(session: Session, ending: Ending) -> Told | None:
+    """Write what a transaction has still to write; return whom its `commit` has to tell."""
+    if not ending.begin():
+        return None
+    try:
+        await session.write(ending.write)
+    except BaseException:
+        ending.end(False)
+        raise
+    return ending.end

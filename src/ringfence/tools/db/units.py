@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from ringfence.errors import TransactionHeld
-from ringfence.kernel.ports import Context, Hold, current
+from ringfence.kernel.ports import Context, Envelope, Hold, current
 from ringfence.tools.db.contract import (
     InvalidParameter,
     Row,
@@ -20,10 +20,11 @@ from ringfence.tools.db.contract import (
     TransactionEnded,
     WrongTask,
 )
-from ringfence.tools.db.engine import Session
+from ringfence.tools.db.engine import Session, conclude
 from ringfence.tools.db.prepared import Params
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.sql import Statement
+from ringfence.tools.db.work import Execute
 
 if TYPE_CHECKING:
     from ringfence.tools.db.service import Handle
@@ -46,6 +47,7 @@ class Unit:
         self.task = asyncio.current_task()
         self.over = ""  # how it ended
         self.broken = ""  # the error after which only rollback is left
+        self.published: list[Envelope] = []
 
     @property
     def holder(self) -> str:
@@ -98,6 +100,12 @@ class Unit:
         statement, given = self.handle.statements.many(sql, rows)
         return await self._breaking(self.session.run_many(statement, given))
 
+    def publish(self, event: object, *, delay_s: float | None = None) -> str:
+        self.use()
+        envelope = self.handle.sealed(event, delay_s)
+        self.root.innermost.published.append(envelope)  # where a statement would be undone as well
+        return envelope.id
+
     async def _run(self, sql: Sql, params: Params, shape: Shape[T, R], into: T) -> R:
         self.use()
         statement, params = self.handle.statements.given(sql, params)
@@ -113,6 +121,11 @@ class Unit:
         except BaseException as error:
             self._break(f"{type(error).__name__}: {error}")
             raise
+
+    async def write(self, call: Callable[[Execute], R]) -> R:
+        """Run the kernel's own statements in it."""
+        self.use()
+        return await self._breaking(self.session.write(call))
 
     def use(self) -> None:
         """Raise unless the transaction may be used now, by this task."""
@@ -164,16 +177,28 @@ class Unit:
         if self.outer is not None:
             self.root.innermost = self.outer
             await (session.rewind(self.mark) if undo else session.keep(self.mark))
+            if not undo:
+                self.outer.published += self.published
         else:
             self.handle.units.discard(self)
             if not undo:
-                await session.commit()
+                await self._commit()
             elif error is None or isinstance(error, Exception):
                 await session.rollback()
             else:  # cancelled, or thrown away: nobody hears of it
                 session.undo()
         if broken and error is None:
             raise self.unusable(broken) if session.ended is None else session.ended()
+
+    async def _commit(self) -> None:
+        session, told = self.session, None
+        if self.published:
+            try:
+                told = await conclude(session, self.handle.batch(self.published))
+            except BaseException:
+                session.undo()
+                raise
+        await session.commit(told)
 
 
 class Block:

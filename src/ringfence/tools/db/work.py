@@ -16,17 +16,26 @@ from ringfence.tools.db.sql import Statement
 T = TypeVar("T")
 R = TypeVar("R")
 Execute = Callable[[Statement, Params], Answer]
+Publish = Callable[[object, float | None], str]
 
 
 class Work:
     """What a function under `run` works with."""
 
-    __slots__ = ("_execute", "_holder", "_shapes", "_statements", "broken")
+    __slots__ = ("_execute", "_holder", "_publish", "_shapes", "_statements", "broken")
 
-    def __init__(self, execute: Execute, holder: str, statements: Prepared, shapes: Shapes) -> None:
+    def __init__(
+        self,
+        execute: Execute,
+        holder: str,
+        statements: Prepared,
+        shapes: Shapes,
+        publish: Publish,
+    ) -> None:
         self.broken = ""  # the error after which only rollback is left
         self._execute: Execute | None = execute
         self._holder = holder
+        self._publish = publish
         self._statements = statements
         self._shapes = shapes
 
@@ -66,6 +75,10 @@ class Work:
         _, given = self._statements.many(sql, rows)
         return sum(self.execute(sql, *params) for params in given)
 
+    def publish(self, event: object, *, delay_s: float | None = None) -> str:
+        self._use()
+        return self._publish(event, delay_s)
+
     def end(self) -> None:
         """Refuse from now on."""
         self._execute = None
@@ -74,11 +87,7 @@ class Work:
         self, sql: Sql, params: Params, shape: Callable[[Statement, Answer, T], R], into: T
     ) -> R:
         if self._execute is None:
-            raise TransactionEnded(
-                "it was used after its function had ended.",
-                subject=f"unit of work of {self._holder}",
-                hint="Return what you need of it.",
-            )
+            raise self._over()
         statement, params = self._statements.given(sql, params)
         if self.broken:
             raise self.unusable()
@@ -90,6 +99,19 @@ class Work:
             self.broken = f"{type(error).__name__}: {error}"
             raise
         return shape(statement, answer, into)
+
+    def _use(self) -> None:
+        if self._execute is None:
+            raise self._over()
+        if self.broken:
+            raise self.unusable()
+
+    def _over(self) -> TransactionEnded:
+        return TransactionEnded(
+            "it was used after its function had ended.",
+            subject=f"unit of work of {self._holder}",
+            hint="Return what you need of it.",
+        )
 
     def unusable(self) -> TransactionEnded:
         """Return the error for going on after a statement has failed."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from acme_tools.db._decimals import declared
 from ringfence.errors import Finding, StartRefused
 from ringfence.tools.db.migrations import CHANGED, FAILED, Migration
+from ringfence.tools.db.outbox import TABLES as EVENTS
 from ringfence.tools.db.timers import TABLE as TIMERS
 
 _RECORD = """
@@ -25,6 +26,8 @@ def migrate(line: sqlite3.Connection, migrations: Sequence[Migration], now: date
     """
     line.execute(_RECORD)
     line.execute(TIMERS)
+    for command in EVENTS.split(";"):
+        line.execute(command)
     line.execute("PRAGMA foreign_keys = OFF")  # as SQLite demands for rebuilding a table
     for migration in migrations:
         line.execute("BEGIN IMMEDIATE")  # before the look: of two processes one applies it

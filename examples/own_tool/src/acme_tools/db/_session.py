@@ -16,7 +16,7 @@ from acme_tools.db._sqlite import Connection, begun, held, run, run_many
 from ringfence.errors import ToolError
 from ringfence.kernel.ports import Clock
 from ringfence.tools.db import HeldTooLong
-from ringfence.tools.db.engine import COMMITTED, NOT_COMMITTED
+from ringfence.tools.db.engine import COMMITTED, NOT_COMMITTED, Told
 from ringfence.tools.db.held import whereabouts
 from ringfence.tools.db.prepared import Params
 from ringfence.tools.db.rows import Answer
@@ -67,7 +67,7 @@ class Session:
     async def run_many(self, statement: Statement, rows: Sequence[Params]) -> int:
         return await self._do(lambda line: run_many(line, statement, rows))
 
-    async def work(self, function: Callable[..., object], call: Callable[[Execute], T]) -> T:
+    async def write(self, call: Callable[[Execute], T]) -> T:
         return await self._do(lambda line: call(partial(self._execute, line)))
 
     def _execute(self, line: Connection, statement: Statement, params: Params) -> Answer:
@@ -94,9 +94,7 @@ class Session:
             self._expect_time()
             raise
 
-    async def commit(self) -> None:
-        self._expect_time()
-        self._leave()
+    async def commit(self, told: Told | None = None) -> None:
         committed = False
 
         def commit(line: sqlite3.Connection) -> None:
@@ -105,13 +103,19 @@ class Session:
             committed = True
 
         try:
-            async with undone(self._line):
-                await self._line.run(commit, to_its_end=True)
-        except CancelledError as cancelled:
-            cancelled.add_note(COMMITTED if committed else NOT_COMMITTED)
-            raise
+            self._expect_time()
+            self._leave()
+            try:
+                async with undone(self._line):
+                    await self._line.run(commit, to_its_end=True)
+            except CancelledError as cancelled:
+                cancelled.add_note(COMMITTED if committed else NOT_COMMITTED)
+                raise
         finally:
-            self._turn.release()
+            if told is not None:
+                told(committed)
+            if self.ended is None:  # otherwise the next one has the turn
+                self._turn.release()
 
     async def rollback(self) -> None:
         if self._left:

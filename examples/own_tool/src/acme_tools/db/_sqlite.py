@@ -46,6 +46,12 @@ def connect(path: Path, busy_timeout_s: float, border: Border, *, writes: bool) 
     return line
 
 
+def data_version(line: Connection) -> int:
+    """Return a number that changes when another connection has committed."""
+    version: int = line.execute("PRAGMA data_version").fetchone()[0]
+    return version
+
+
 def held(params: Params, shown: str) -> Params:
     """Return parameters as SQLite holds them: text that sorts as what it has no type for."""
     return tuple(_held(settled(at, value, shown)) for at, value in enumerate(params))

@@ -6,27 +6,34 @@ takes one of `readers`, each stream one of `streams`. Nothing ever runs on the e
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
 from msgspec import Meta, Struct
 
 from acme_tools.db._border import Border
 from acme_tools.db._errors import stopped
+from acme_tools.db._lead import Lead
 from acme_tools.db._lines import Line, Pool
 from acme_tools.db._migrations import migrate
 from acme_tools.db._session import Cursor, Session, undone
-from acme_tools.db._sqlite import Connection, connect, run
+from acme_tools.db._sqlite import Connection, connect, data_version, run
 from ringfence.errors import StartRefused
 from ringfence.kernel.ports import Grant, ToolEnv
 from ringfence.settings import Seconds
 from ringfence.tools.db import Database
+from ringfence.tools.db.engine import Ending, alone
 from ringfence.tools.db.migrations import discover
+from ringfence.tools.db.outbox import Outbox
 from ringfence.tools.db.prepared import Params
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.service import Handles
 from ringfence.tools.db.sql import Statement
 from ringfence.tools.db.timers import Timers
+from ringfence.tools.db.work import Execute
+
+R = TypeVar("R")
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +66,7 @@ class Driver:
         self._config = config
         self._env = env
         self._border = Border()
-        self._handles = Handles(self)
+        self._handles = Handles(self, env.seal)
         self._turn = asyncio.Lock()  # to write: it is given in the order of asking
         self._writer: Line | None = None
         self._readers = self._streams = Pool([], env.clock)
@@ -92,6 +99,7 @@ class Driver:
 
     async def stop(self) -> None:
         """Refuse new work, end what runs, close the file."""
+        await self._handles.stop()
         writer, self._writer = self._writer, None
         await self._streams.close()
         await self._readers.close()
@@ -106,6 +114,17 @@ class Driver:
     def timers(self) -> Timers:
         """Return where the application's timers are stored. Serves `timers.KeepsTimers`."""
         return Timers(self.handle(Grant("kernel", "", self._env.instance)))
+
+    def events(self) -> Outbox:
+        """Return where the application's events are kept. Serves `outbox.KeepsEvents`."""
+        grant = Grant("kernel", "", self._env.instance)
+        lead = Lead(self._env.root / f"{self._config.path}-events", self._version)
+        return self._handles.events(grant, lead, self._env.clock)
+
+    async def _version(self) -> int:
+        """Return a number that changes when another connection has written."""
+        async with self._turn:
+            return await self._running().run(data_version)
 
     async def read(self, statement: Statement, params: Params) -> Answer:
         """Run a reading statement against the last commit."""
@@ -130,6 +149,16 @@ class Driver:
             raise
         limit_s = float(self._config.hold) if hold_s is None else hold_s
         return Session(line, self._turn, self._env.clock, limit_s, holder)
+
+    async def work(
+        self,
+        holder: str,
+        function: Callable[..., object],
+        call: Callable[[Execute], R],
+        ending: Ending,
+    ) -> R:
+        """Run a unit of work on the thread, in a transaction of its own."""
+        return await alone(self.begin(holder, None), lambda session: session.write(call), ending)
 
     def _running(self) -> Line:
         if self._writer is None:

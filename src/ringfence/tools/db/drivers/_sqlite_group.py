@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ringfence.errors import ToolError
 from ringfence.tools.db.contract import WrongTask
 from ringfence.tools.db.drivers._sqlite_line import stopped
+from ringfence.tools.db.engine import COMMITTED, NOT_COMMITTED, Told
 
 # A group that is older or larger is committed though others wait: its first member waits as well.
 _MOST_MEMBERS = 512
@@ -67,6 +68,13 @@ class Turn:
         self._taken = True
         return True
 
+    def seize_here(self) -> bool:
+        """Take it if `take` would return at once."""
+        if self._taken or self.closed or asyncio.get_running_loop() is not self._loop:
+            return False
+        self._taken = True
+        return True
+
     def give(self) -> None:
         """Pass it on."""
         while self._waiting:
@@ -92,7 +100,10 @@ class Group:
     `members` counts those that have ended and wait; the one in progress is none yet.
     """
 
-    __slots__ = ("_settled", "_since", "_waiting", "failure", "holders", "members", "wrote")
+    __slots__ = (
+        *("_settled", "_since", "_told", "_waiting"),
+        *("failure", "holders", "members", "wrote"),
+    )
 
     def __init__(self) -> None:
         self.members = 0
@@ -102,9 +113,13 @@ class Group:
         self._since = 0.0  # when the first of them ended
         self._settled = False
         self._waiting: list[asyncio.Future[None]] = []
+        self._told: list[Told] = []
 
-    def join(self, holder: str, wrote: bool, now: float) -> None:
-        """Count a transaction that has ended, and that the COMMIT will decide."""
+    def join(self, holder: str, wrote: bool, now: float, told: Told | None) -> None:
+        """Count a transaction that has ended, and that the COMMIT will decide; `told` is called
+        with the outcome, even where nobody waits for it any more."""
+        if told is not None:
+            self._told.append(told)
         if not self.members:
             self._since = now
         self.members += 1
@@ -123,13 +138,27 @@ class Group:
             return
         self._settled = True
         self.failure = failure
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiting.clear()
+        try:
+            for told in self._told:
+                told(failure is None)
+        finally:
+            for waiter in self._waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiting.clear()
 
-    async def outcome(self) -> asyncio.CancelledError | None:
-        """Wait for the end, come what may; return the cancellation that came meanwhile."""
+    async def outcome(self, *, undone: bool = False) -> None:
+        """Wait for the end, come what may.
+
+        Args:
+            undone: Whether the caller has rolled back, and only wants to know what became of what
+                he saw.
+
+        Raises:
+            ToolError: COMMIT has failed.
+            CancelledError: The cancellation that came meanwhile; unless `undone`, it says how it
+                ended.
+        """
         cancelled: asyncio.CancelledError | None = None
         while not self._settled:
             waiter = asyncio.get_running_loop().create_future()
@@ -138,4 +167,9 @@ class Group:
                 await waiter
             except asyncio.CancelledError as error:
                 cancelled = error
-        return cancelled
+        if cancelled is not None:
+            if not undone:
+                cancelled.add_note(COMMITTED if self.failure is None else NOT_COMMITTED)
+            raise cancelled
+        if self.failure is not None:
+            raise self.failure()

@@ -18,6 +18,7 @@ from ringfence.tools.db.drivers._sqlite_line import Line, translated
 from ringfence.tools.db.drivers._sqlite_owners import RECORD as OWNERS
 from ringfence.tools.db.drivers._sqlite_schema import Surveyor, Trespass, failed
 from ringfence.tools.db.migrations import CHANGED, Command, Migration
+from ringfence.tools.db.outbox import TABLES as EVENTS
 from ringfence.tools.db.timers import TABLE as _TIMERS
 
 Key = tuple[str, str]  # domain and name
@@ -97,6 +98,7 @@ def migrate(
         line.execute(_RECORD)
         line.execute(OWNERS)
         line.execute(_TIMERS)
+        _make_events(line)
         before = outlook(line, migrations, instance)
         line.guard.border.owners.derive(line, migrations)
         line.execute("PRAGMA foreign_keys = OFF")
@@ -111,6 +113,18 @@ def migrate(
                 line.execute("ROLLBACK")
             line.execute("PRAGMA foreign_keys = ON")
     return before
+
+
+def _make_events(line: Line) -> None:
+    """Make the tables of events at once: each by itself would be a COMMIT of its own. Where they
+    are, no lock is asked for."""
+    last = "SELECT 1 FROM sqlite_schema WHERE name = 'ringfence_delayed_due'"
+    if line.execute(last).fetchone() is not None:
+        return
+    line.execute("BEGIN IMMEDIATE")
+    for command in EVENTS.split(";"):
+        line.execute(command)
+    line.execute("COMMIT")
 
 
 def _applied(line: sqlite3.Connection) -> dict[Key, str]:

@@ -10,10 +10,10 @@ Made, started and stopped by the kernel, which hands out what `handle` returns.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -22,6 +22,7 @@ from ringfence.kernel.ports import Grant, ToolEnv
 from ringfence.settings import Seconds
 from ringfence.tools.db.contract import Database, StorageFailure
 from ringfence.tools.db.drivers._sqlite_file import Presence, locate, prepare
+from ringfence.tools.db.drivers._sqlite_lead import Lead
 from ringfence.tools.db.drivers._sqlite_line import Inline, Line, open_line, stopped
 from ringfence.tools.db.drivers._sqlite_migrations import Watch
 from ringfence.tools.db.drivers._sqlite_readers import Readers
@@ -30,13 +31,18 @@ from ringfence.tools.db.drivers._sqlite_streams import StreamCursor, Streams
 from ringfence.tools.db.drivers._sqlite_trouble import Alarm, newest_backup
 from ringfence.tools.db.drivers._sqlite_writer import Writer
 from ringfence.tools.db.drivers._worker import Job, Worker
+from ringfence.tools.db.engine import Ending
 from ringfence.tools.db.maintenance import Maintenance
 from ringfence.tools.db.migrations import Migration, discover
+from ringfence.tools.db.outbox import Outbox
 from ringfence.tools.db.prepared import Params
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.service import Handles
 from ringfence.tools.db.sql import Statement
 from ringfence.tools.db.timers import Timers
+from ringfence.tools.db.work import Execute
+
+R = TypeVar("R")
 
 # How long stop waits for a statement or a sync that does not end; its thread is a daemon.
 STOP_S = 5.0
@@ -99,7 +105,7 @@ class Driver:
         assert isinstance(config, Config)
         self._config = config
         self._env = env
-        self._handles = Handles(self)
+        self._handles = Handles(self, env.seal)
         self._lines: list[sqlite3.Connection] = []
         self._worker: Worker | None = None
         self._writer: Writer | None = None
@@ -180,6 +186,7 @@ class Driver:
 
     async def stop(self) -> None:
         """Refuse new work, let what runs come to its end, close the file."""
+        await self._handles.stop()
         writer, worker = self._writer, self._worker
         reading = [each for each in (self._readers, self._streams) if each is not None]
         self._writer = self._readers = self._streams = self._worker = None
@@ -217,6 +224,12 @@ class Driver:
         """Return where the application's timers are stored, for the kernel itself."""
         return Timers(self.handle(Grant("kernel", "", self._env.instance)))
 
+    def events(self) -> Outbox:
+        """Return where the application's events are kept, for the kernel itself."""
+        config, env = self._config, self._env
+        lead = Lead(lambda: locate(config.path, env), lambda: self._present().version())
+        return self._handles.events(Grant("kernel", "", env.instance), lead, env.clock)
+
     async def read(self, statement: Statement, params: Params) -> Answer:
         """Serve `service.Engine`."""
         if self._readers is None:
@@ -235,6 +248,19 @@ class Driver:
 
     def begin(self, holder: str, hold_s: float | None) -> Coroutine[object, None, WriterSession]:
         """Serve `service.Engine`."""
+        return self._present().begin(holder, hold_s)
+
+    def work(
+        self,
+        holder: str,
+        function: Callable[..., object],
+        call: Callable[[Execute], R],
+        ending: Ending,
+    ) -> Coroutine[object, None, R]:
+        """Serve `service.Engine`."""
+        return self._present().units.run(holder, function, call, ending)
+
+    def _present(self) -> Writer:
         if self._writer is None or self._presence is None:
             raise stopped()
         try:
@@ -242,4 +268,4 @@ class Driver:
         except StorageFailure as failure:
             self._alarm(failure)
             raise
-        return self._writer.begin(holder, hold_s)
+        return self._writer

@@ -1,17 +1,22 @@
 """`Outbox`: the kernel's `DeliveryStore`, over the contract of the database.
 
 What is done to the tables is in `writing.py` and `desk.py`; here it is put into transactions, and
-the kernel is told how they ended. Made by a driver, which knows how one process is made the only
-one that delivers.
+the kernel is told how they ended. Made by a driver, through `service.Handles`. Invariant: what
+holds up other writers is bounded; what looks through many rows reads, and holds up nobody.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from contextvars import Context as Variables
 from datetime import datetime
+from functools import partial
 from typing import Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
-from ringfence.errors import ToolUnavailable
+from ringfence.errors import ToolError, ToolUnavailable
 from ringfence.kernel.ports import (
     Clock,
     DeadLetter,
@@ -25,8 +30,15 @@ from ringfence.kernel.ports import (
     Subscribed,
     Taken,
 )
-from ringfence.tools.db.contract import SerializationFailure, UnitOfWork
+from ringfence.tools.db.contract import (
+    Database,
+    SerializationFailure,
+    Transaction,
+    UnitOfWork,
+)
+from ringfence.tools.db.engine import Ending
 from ringfence.tools.db.outbox import desk, writing
+from ringfence.tools.db.outbox.publishing import Publishing
 from ringfence.tools.db.outbox.tables import (
     DELIVERY,
     EVENT,
@@ -34,15 +46,23 @@ from ringfence.tools.db.outbox.tables import (
     microseconds,
     moment,
 )
+from ringfence.tools.db.work import Execute
 
 R = TypeVar("R")
-_PROMOTED = 100  # delayed events in one transaction
+# What one piece of a transaction may do before others get the event loop: a millisecond or two.
+_PROMOTED = 64  # delayed events
+_SETTLED = 64  # deliveries
+_AGED = 100  # events that are looked at
+LOOK_EVERY_S = 1.0  # whether another process has written
 
 _NEW = (
     "INSERT INTO ringfence_subscriptions (name, pattern, paused, declared) VALUES ($1, $2, '', 1)"
     " RETURNING number"
 )
 _KNOWN = "UPDATE ringfence_subscriptions SET pattern = $2, declared = 1 WHERE name = $1"
+_UNDECLARED = "UPDATE ringfence_subscriptions SET declared = 0 WHERE declared = 1"
+_PAUSE = "UPDATE ringfence_subscriptions SET paused = $2 WHERE number = $1"
+_TOPICS = "SELECT DISTINCT topic FROM ringfence_events"
 _FROM_START = (
     "INSERT INTO ringfence_deliveries (seq, subscription, key, state, attempts)"
     " SELECT seq, $1, key, 0, 0 FROM ringfence_events WHERE topic = $2"
@@ -53,8 +73,9 @@ _BEHIND = (
     " WHERE d.subscription = $1 AND d.key = ringfence_deliveries.key AND d.state < 4)"
 )
 _SUSPECTS = (
-    f"SELECT {EVENT}, {DELIVERY} FROM ringfence_deliveries d"  # noqa: S608
-    " JOIN ringfence_events e ON e.seq = d.seq WHERE d.state = 2 AND d.state < 4"
+    f"SELECT {EVENT}, {DELIVERY} FROM ringfence_subscriptions s"  # noqa: S608
+    " CROSS JOIN ringfence_deliveries d CROSS JOIN ringfence_events e"
+    " WHERE d.subscription = s.number AND d.state = 2 AND e.seq = d.seq"
     " ORDER BY d.seq LIMIT $1"
 )
 _BEGIN = (
@@ -62,19 +83,15 @@ _BEGIN = (
     " WHERE seq = $1 AND subscription = $2 AND state = 2"
 )
 _DUE = (
-    "SELECT DISTINCT subscription AS number FROM ringfence_deliveries"
-    " WHERE state = 3 AND state < 4 AND at_us <= $1"
+    "SELECT s.number FROM ringfence_subscriptions s WHERE s.declared = 1 AND EXISTS"
+    " (SELECT 1 FROM ringfence_deliveries d"
+    " WHERE d.subscription = s.number AND d.state = 3 AND d.at_us <= $1)"
 )
 _NEXT = (
-    "SELECT min(at) AS number FROM (SELECT min(at_us) AS at FROM ringfence_deliveries"
-    " WHERE state = 3 AND state < 4 AND at_us > $1"
+    "SELECT min(at) AS number FROM (SELECT (SELECT min(d.at_us) FROM ringfence_deliveries d"
+    " WHERE d.subscription = s.number AND d.state = 3 AND d.at_us > $1) AS at"
+    " FROM ringfence_subscriptions s WHERE s.declared = 1"
     " UNION ALL SELECT min(due_us) FROM ringfence_delayed)"
-)
-_OLD = (
-    "SELECT seq AS number FROM ringfence_events e WHERE published_us < $1"
-    " AND seq < (SELECT max(seq) FROM ringfence_events)"
-    " AND NOT EXISTS (SELECT 1 FROM ringfence_deliveries d WHERE d.seq = e.seq AND d.state <> 5)"
-    " ORDER BY seq LIMIT $2"
 )
 
 
@@ -91,18 +108,30 @@ class Lead(Protocol):
 
     def release(self) -> None: ...
 
+    async def version(self) -> int:
+        """Return a number that changes when another process has written."""
+        ...
+
 
 class Writes(Protocol):
     """What the outbox needs of the database beyond its contract."""
 
-    async def run(self, work: Callable[[UnitOfWork], R]) -> R: ...
-
-    async def publish(self, batch: writing.Batch) -> None:
-        """Write a batch in a transaction of its own, and `end` it, in commit order."""
+    async def run(
+        self, steps: Iterable[Callable[[UnitOfWork], R]], ending: Ending | None = None
+    ) -> list[R]:
+        """Run short pieces of work in one transaction, which may last."""
         ...
 
     async def within(self, work: Callable[[UnitOfWork], R]) -> R:
-        """Run a unit of work inside the transaction that the current context holds."""
+        """Run a short piece of work inside the transaction that the current context holds."""
+        ...
+
+    def expect_alone(self, subject: str) -> None:
+        """Raise TransactionHeld where the current context holds a transaction."""
+        ...
+
+    def unit(self, execute: Execute) -> UnitOfWork:
+        """Return the kernel's unit of work over a way to execute."""
         ...
 
 
@@ -114,45 +143,70 @@ class KeepsEvents(Protocol):
 
 
 class Outbox:
-    """The events of one application, in one of its databases."""
+    """The events of one application, in one of its databases.
 
-    def __init__(self, database: Writes, lead: Lead, clock: Clock) -> None:
+    Args:
+        database: As the kernel sees it.
+        writes: What its contract has not.
+        lead: Who delivers.
+        clock: The application's.
+    """
+
+    def __init__(self, database: Database, writes: Writes, lead: Lead, clock: Clock) -> None:
         self._database = database
+        self._writes = writes
         self._lead = lead
         self._clock = clock
         self._dispatch: Dispatch | None = None
+        self._subscribed = False
+        self._watching: asyncio.Task[None] | None = None
+        self._aged = 0  # up to here, `retain` has looked
+        self._publishing = Publishing(self._store)
 
     # ---- for the kernel
 
     async def open(
         self, subscriptions: Sequence[Subscribed], dispatch: Dispatch
     ) -> Sequence[Standing]:
-        def work(unit: UnitOfWork) -> list[Standing]:
-            unit.execute("UPDATE ringfence_subscriptions SET declared = 0")
+        async with self._database.transaction(hold_s=math.inf) as tx:
+            await tx.execute(_UNDECLARED)
             for one in subscriptions:
-                if not unit.execute(_KNOWN, one.name, one.pattern):
-                    number = unit.fetch_value(_NEW, one.name, one.pattern, into=int)
+                if not await tx.execute(_KNOWN, one.name, one.pattern):
+                    number = await tx.fetch_value(_NEW, one.name, one.pattern, into=int)
                     if one.from_start:
-                        _from_start(unit, number, one)
-            return desk.standings(unit)
-
-        standings = await self._database.run(work)
-        self._dispatch = dispatch
+                        await _from_start(tx, number, one)
+        standings = await self.standings()
+        self._dispatch, self._subscribed = dispatch, bool(subscriptions)
         return standings
 
     async def lead(self) -> bool:
-        return self._lead.take()
+        leads = self._lead.take()
+        if leads and self._subscribed and self._watching is None:
+            seen = await self._lead.version()
+            loop = asyncio.get_running_loop()
+            self._watching = loop.create_task(self._watch(seen), context=Variables())
+        return leads
 
     async def close(self) -> None:
-        self._dispatch = None
+        # What is published from now on, by plugins that stop, is stored for the next start.
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
+            self._watching = None
         self._lead.release()
 
-    def batch(self, envelopes: Sequence[Envelope]) -> writing.Batch:
-        """Return events to be written in a transaction.
+    async def _watch(self, seen: int) -> None:
+        """Notice what other processes have stored: SQLite's own way to tell is to be asked."""
+        while True:
+            await self._clock.sleep(LOOK_EVERY_S)
+            with suppress(ToolError):  # asked again
+                now = await self._lead.version()
+                if now != seen and self._dispatch is not None:
+                    seen = now
+                    self._dispatch.arrived()
 
-        Raises:
-            ToolUnavailable: The subscriptions are not known yet, so that nobody would get them.
-        """
+    def expect_open(self) -> None:
+        """Raise ToolUnavailable while the subscriptions are not known: nobody would get it."""
         if self._dispatch is None:
             raise ToolUnavailable(
                 "events cannot be stored: the application's subscriptions are not known yet.",
@@ -160,30 +214,39 @@ class Outbox:
                 hint="The database was not there when the application started; try again.",
                 retry_after_s=1.0,
             )
-        return writing.Batch(envelopes, self._dispatch)
+
+    def batch(self, envelopes: list[Envelope]) -> writing.Batch:
+        """Return events to be written in a transaction."""
+        return writing.Batch(envelopes, self._dispatch, self._writes.unit)
 
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
-        await self._database.publish(self.batch(envelopes))
+        self.expect_open()
+        self._writes.expect_alone("events.publish")
+        await self._publishing.publish(envelopes)
+
+    async def _store(self, envelopes: list[Envelope]) -> None:
+        await self._writes.run((), self.batch(envelopes))
 
     async def suspects(self, limit: int) -> Sequence[Taken]:
-        rows = await self._database.run(
-            lambda unit: unit.fetch_all(_SUSPECTS, limit, into=DeliveryRow)
-        )
+        rows = await self._database.fetch_all(_SUSPECTS, limit, into=DeliveryRow)
         return [row.taken(suspect=True) for row in rows]
 
     async def begin(self, delivery: Taken) -> None:
         values = (delivery.seq, delivery.subscription, delivery.attempts + 1)
-        await self._database.run(lambda unit: unit.execute(_BEGIN, *values))
+        await self._run(lambda unit: unit.execute(_BEGIN, *values))
 
     async def take(self, subscription: int, limit: int, now: datetime) -> Sequence[Taken]:
-        return await self._database.run(lambda unit: writing.take(unit, subscription, limit, now))
+        return await self._run(lambda unit: writing.take(unit, subscription, limit, now))
 
     async def settle(self, settled: Sequence[Settled]) -> Sequence[Taken]:
-        return await self._database.run(lambda unit: writing.settle(unit, settled))
+        pieces = [settled[at : at + _SETTLED] for at in range(0, len(settled), _SETTLED)]
+        steps = [partial(_settle, piece) for piece in pieces]
+        followers = await self._writes.run(steps)
+        return [follower for some in followers for follower in some]
 
     async def mark(self, delivery: Taken, trace_id: str, span_id: str) -> Taken | None:
         now = self._clock.now()
-        in_hand, follower = await self._database.within(
+        in_hand, follower = await self._writes.within(
             lambda unit: writing.mark(unit, delivery, now, trace_id, span_id)
         )
         if not in_hand:
@@ -196,84 +259,85 @@ class Outbox:
     async def due(self, now: datetime) -> Due:
         promoted = _PROMOTED
         while promoted == _PROMOTED and self._dispatch is not None:
-            batch = writing.Promotion(now, _PROMOTED, self._dispatch)
-            await self._database.publish(batch)
-            promoted = len(batch.envelopes)
+            found: list[Envelope] = []
+            promote = partial(_promote, now, found)
+            await self._writes.run([promote], self.batch(found))
+            promoted = len(found)
         us = microseconds(now)
-
-        def work(unit: UnitOfWork) -> Due:
-            numbers = [row.number for row in unit.fetch_all(_DUE, us, into=_Number)]
-            following = unit.fetch_one(_NEXT, us, into=_Number)
-            next_us = following.number if following is not None else None
-            at = None if next_us is None else moment(next_us)
-            return Due([number for number in numbers if number is not None], at)
-
-        return await self._database.run(work)
+        numbers = await self._database.fetch_all(_DUE, us, into=_Number)
+        following = await self._database.fetch_one(_NEXT, us, into=_Number)
+        next_us = following.number if following is not None else None
+        at = None if next_us is None else moment(next_us)
+        return Due([row.number for row in numbers if row.number is not None], at)
 
     async def retain(self, before: datetime, limit: int) -> int:
-        us = microseconds(before)
+        count = 0
+        while count < limit:
+            most, after = min(_AGED, limit - count), self._aged
+            gone, self._aged = await self._run(partial(_forget_old, after, before, most))
+            count += gone
+            if not self._aged:
+                break
+        return count
 
-        def work(unit: UnitOfWork) -> int:
-            rows = [(row.number,) for row in unit.fetch_all(_OLD, us, limit, into=_Number)]
-            unit.execute_many("DELETE FROM ringfence_deliveries WHERE seq = $1", rows)
-            unit.execute_many("DELETE FROM ringfence_events WHERE seq = $1", rows)
-            return len(rows)
-
-        return await self._database.run(work)
+    async def _run(self, work: Callable[[UnitOfWork], R]) -> R:
+        (result,) = await self._writes.run([work])
+        return result
 
     # ---- for whoever operates it
 
     async def standings(self) -> Sequence[Standing]:
-        return await self._database.run(desk.standings)
+        return await desk.standings(self._database)
 
     async def pause(self, subscription: int, why: str) -> None:
-        sql = "UPDATE ringfence_subscriptions SET paused = $2 WHERE number = $1"
-        await self._database.run(lambda unit: unit.execute(sql, subscription, why))
+        await self._database.execute(_PAUSE, subscription, why)
 
     async def forget(self, subscription: int) -> int:
-        def work(unit: UnitOfWork) -> int:
-            unit.execute(
-                "DELETE FROM ringfence_subscriptions WHERE number = $1 AND declared = 0",
-                subscription,
-            )
-            return unit.execute(
-                "DELETE FROM ringfence_deliveries WHERE subscription = $1 AND NOT EXISTS"
-                " (SELECT 1 FROM ringfence_subscriptions WHERE number = $1)",
-                subscription,
-            )
-
-        return await self._database.run(work)
+        async with self._database.transaction(hold_s=math.inf) as tx:
+            return await desk.forget(tx, subscription)
 
     async def find(self, wanted: str) -> Sequence[Recorded]:
-        return await self._database.run(lambda unit: desk.find(unit, wanted))
+        return await desk.find(self._database, wanted)
 
     async def events(self, after: int, limit: int, topic: str = "") -> Sequence[Recorded]:
-        return await self._database.run(lambda unit: desk.events(unit, after, limit, topic))
+        return await desk.events(self._database, after, limit, topic)
 
     async def dead(
         self, subscription: str = "", topic: str = "", wanted: str = "", limit: int = 100
     ) -> Sequence[DeadLetter]:
-        return await self._database.run(
-            lambda unit: desk.dead(unit, subscription, topic, wanted, limit)
-        )
+        return await desk.dead(self._database, subscription, topic, wanted, limit)
 
     async def edit(self, wanted: str, payload: bytes) -> None:
-        await self._database.run(lambda unit: desk.edit(unit, wanted, payload))
+        async with self._database.transaction() as tx:
+            await desk.edit(tx, wanted, payload)
 
     async def replay(self, ids: Sequence[str]) -> int:
-        count = await self._database.run(lambda unit: desk.replay(unit, ids))
+        async with self._database.transaction(hold_s=math.inf) as tx:
+            count = await desk.replay(tx, ids)
         if self._dispatch is not None:
             self._dispatch.arrived()
         return count
 
     async def drop(self, ids: Sequence[str]) -> int:
-        return await self._database.run(lambda unit: desk.drop(unit, ids))
+        async with self._database.transaction(hold_s=math.inf) as tx:
+            return await desk.drop(tx, ids)
 
 
-def _from_start(unit: UnitOfWork, number: int, one: Subscribed) -> None:
+def _settle(settled: Sequence[Settled], unit: UnitOfWork) -> list[Taken]:
+    return writing.settle(unit, settled)
+
+
+def _promote(now: datetime, into: list[Envelope], unit: UnitOfWork) -> None:
+    writing.promote(unit, now, _PROMOTED, into)
+
+
+def _forget_old(after: int, before: datetime, limit: int, unit: UnitOfWork) -> tuple[int, int]:
+    return writing.forget_old(unit, after, before, limit)
+
+
+async def _from_start(tx: Transaction, number: int, one: Subscribed) -> None:
     """Give a new subscription all events that are kept."""
-    rows = unit.fetch_all("SELECT DISTINCT topic FROM ringfence_events")
-    for row in rows:
+    for row in await tx.fetch_all(_TOPICS):
         if one.fits(str(row["topic"])):
-            unit.execute(_FROM_START, number, row["topic"])
-    unit.execute(_BEHIND, number)
+            await tx.execute(_FROM_START, number, row["topic"])
+    await tx.execute(_BEHIND, number)

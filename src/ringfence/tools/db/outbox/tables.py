@@ -1,8 +1,11 @@
 """The tables of events and their deliveries, and how a row becomes a value and back.
 
 Moments are microseconds since 1970, which every database counts alike; a delivery's state is a
-number, so that partial indexes can be as small as the work that is left. Used by the modules beside
-this one.
+number, so that an index can be as small as what is in one state: SQLite takes none whose condition
+a statement implies but does not repeat. Numbers of subscriptions
+are never given twice, as what was delivered outlives them: one that is forgotten keeps its row.
+`payload` is set where an operator has edited it, `follower` where the handler's transaction has
+taken the next of the key. Used by the modules beside this one.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,6 +17,7 @@ from ringfence.kernel.ports import (
     Done,
     Envelope,
     Pending,
+    Recorded,
     Retrying,
     Running,
     State,
@@ -53,12 +57,19 @@ CREATE TABLE IF NOT EXISTS ringfence_deliveries (
     trace_id TEXT,
     span_id TEXT,
     payload BLOB,
+    follower BIGINT,
     PRIMARY KEY (seq, subscription)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS ringfence_deliveries_left
-    ON ringfence_deliveries (subscription, state, seq) WHERE state < 4;
+CREATE INDEX IF NOT EXISTS ringfence_deliveries_pending
+    ON ringfence_deliveries (subscription, seq) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS ringfence_deliveries_behind
+    ON ringfence_deliveries (subscription, seq) WHERE state = 1;
+CREATE INDEX IF NOT EXISTS ringfence_deliveries_running
+    ON ringfence_deliveries (subscription, seq) WHERE state = 2;
 CREATE INDEX IF NOT EXISTS ringfence_deliveries_keys
     ON ringfence_deliveries (subscription, key, seq) WHERE state < 4 AND key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS ringfence_deliveries_retrying
+    ON ringfence_deliveries (subscription, at_us) WHERE state = 3;
 CREATE INDEX IF NOT EXISTS ringfence_deliveries_dead
     ON ringfence_deliveries (seq) WHERE state = 4;
 CREATE TABLE IF NOT EXISTS ringfence_delayed (
@@ -122,6 +133,10 @@ class EventRow(Struct):
             hops=cause.hops,
             allowance=cause.allowance,
         )
+
+    def recorded_alone(self) -> Recorded:
+        """Return it without a delivery."""
+        return Recorded(self.id, "", self.envelope(), self.seq, 0, Pending())
 
 
 class DeliveryRow(EventRow):
@@ -188,10 +203,14 @@ def packed(envelope: Envelope) -> bytes:
     return json.encode(envelope)
 
 
+def waiting(content: bytes) -> Envelope:
+    """Return a delayed event as it was published."""
+    return json.decode(content, type=Envelope)
+
+
 def unpacked(content: bytes, now: datetime) -> Envelope:
     """Return a delayed event as it is published now."""
-    waiting = json.decode(content, type=Envelope)
-    return structs.replace(waiting, published_at=now, due_at=None)
+    return structs.replace(waiting(content), published_at=now, due_at=None)
 
 
 def columns(state: State) -> tuple[int, int | None, str | None]:
