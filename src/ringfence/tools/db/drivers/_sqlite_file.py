@@ -16,10 +16,11 @@ from ringfence.kernel.ports import Clock, ToolEnv
 from ringfence.tools.db.contract import Busy, StorageFailure
 from ringfence.tools.db.drivers._sqlite_line import Line, open_line, translated
 from ringfence.tools.db.drivers._sqlite_lock import writer
-from ringfence.tools.db.drivers._sqlite_migrations import Outlook, Watch, migrate, outlook
+from ringfence.tools.db.drivers._sqlite_migrations import Watch, migrate, outlook
 from ringfence.tools.db.drivers._sqlite_trouble import newest_backup, remedy, storage_failure
 from ringfence.tools.db.drivers._sqlite_wal import damage, log_of
 from ringfence.tools.db.migrations import PENDING, Migration
+from ringfence.tools.db.outlook import Outlook
 
 
 class Damaged(StartRefused):
