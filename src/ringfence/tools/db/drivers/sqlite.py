@@ -28,7 +28,7 @@ from ringfence.tools.db.drivers._sqlite_migrations import Watch
 from ringfence.tools.db.drivers._sqlite_readers import Readers
 from ringfence.tools.db.drivers._sqlite_session import WriterSession
 from ringfence.tools.db.drivers._sqlite_streams import StreamCursor, Streams
-from ringfence.tools.db.drivers._sqlite_trouble import Alarm, newest_backup
+from ringfence.tools.db.drivers._sqlite_trouble import Alarm, app_of, newest_backup
 from ringfence.tools.db.drivers._sqlite_writer import Writer
 from ringfence.tools.db.drivers._worker import Job, Worker
 from ringfence.tools.db.maintenance import Maintenance
@@ -131,8 +131,9 @@ class Driver:
             if told.at:
                 _log.error(
                     "migration %s was not done when the time for starting was over; nothing of it "
-                    "was applied. Apply it with `ringfence migrate`, which has no limit",
+                    "was applied. Apply it with `ringfence migrate %s`, which has no limit",
                     told.at,
+                    app_of(path),
                 )
             raise
         self._presence = Presence(path, env.clock)
