@@ -23,19 +23,7 @@ test: check
 	@$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 check: $(VENV)/.ready-dev
-	@echo "ruff: lint"
-	@$(BIN)/ruff check --quiet .
-	@echo "ruff: format"
-	@$(BIN)/ruff format --quiet --check . || { $(BIN)/ruff format --check .; exit 1; }
-	@echo "mypy"
-	@$(BIN)/mypy --no-error-summary
-	@echo "pyright"
-	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings >$(VENV)/pyright.txt \
-		|| { cat $(VENV)/pyright.txt; exit 1; }
-	@echo "imports"
-	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
-	@echo "snippets"
-	@$(BIN)/python scripts/readme_snippets.py README.md docs/*.md
+	@$(BIN)/python -m scripts.checks
 
 bench: $(VENV)/.ready $(PEER)/.ready
 	@$(BIN)/python -m bench.run $(ARGS)

@@ -465,13 +465,22 @@ def check(root: Path) -> list[Finding]:
         return sorted(map(config.redactor.finding, found))
 
 
-def maintenance(root: Path) -> dict[str, Maintenance]:
+def maintenance(root: Path, undo: ExitStack) -> dict[str, Maintenance]:
     """Return the databases of an application for its operator; nothing of it is started.
+
+    Args:
+        root: Its folder.
+        undo: Closed when they are not used any more: an application may bring its own drivers.
 
     Raises:
         StartRefused: There is no application at `root`, or its configuration is wrong.
     """
     wires = Wires(load(root, {}))
+    if (wires.root / "tools").is_dir():
+        no_features = loader.Sources(wires.root, {}, [], [], {}, {}, [])
+        limit = wires.limits.import_timeout
+        loaded = loader.import_features(wires.name, no_features, wires.library, limit, undo)
+        wires.own_tools(loaded.prefix)
     databases = wires.databases()
     for name in wires.unkept(databases):
         said = "its driver offers no maintenance: no migrations, backup or restore by command"

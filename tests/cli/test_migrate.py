@@ -118,7 +118,24 @@ def test_where_the_command_migrates_run_refuses_and_names_it(
     root = str(write(tmp_path, {**NOTES, "ringfence.toml": toml}))
     assert load(tmp_path).tool("db").options == {"migrate": "command"}
     assert invoke(["run", root, "--port", "0"]) == 2
-    assert "Run `ringfence migrate`" in capsys.readouterr().err
+    assert "Run `ringfence migrate /" in capsys.readouterr().err
+
+
+def test_a_driver_of_the_application_is_maintained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that lies in its `tools/` is found as for a start; no feature is imported for it."""
+    driver = "from ringfence.tools.db.drivers.sqlite import Config as Config, Driver as Driver\n"
+    own = {
+        **NOTES,
+        "ringfence.toml": '[tools.db]\ndriver = "mine"\n',
+        "tools/db/drivers/mine.py": driver,
+        "domains/notes/broken.py": "raise SystemExit\n",
+    }
+    root = str(write(tmp_path, own))
+    assert f"applied {NOTE}" in shown(capsys, "migrate", root)
+    (backup,) = json.loads(shown(capsys, "db", "backup", root, "--json"))["backups"]
+    shown(capsys, "db", "restore", backup["file"], "--app", root, "--yes")
 
 
 def test_each_database_is_backed_up_and_one_is_restored(

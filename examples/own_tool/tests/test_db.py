@@ -13,6 +13,7 @@ from ringfence.testing import environment
 from ringfence.tools.clock.drivers import fake
 from ringfence.tools.db import Database, HeldTooLong, QueryError
 from ringfence.tools.db.conformance import SCHEMA, DatabaseConformance, Subject
+from ringfence.tools.db.maintenance_conformance import MaintenanceConformance, Operated
 from ringfence.tools.db.suite.ownership import Handles, OwnershipConformance, Start
 from ringfence.tools.db.timers_conformance import Stores, TimerStoreConformance
 
@@ -79,6 +80,26 @@ class TestTimers(TimerStoreConformance):
         async with AsyncExitStack() as stack:
             one, other = [await stack.enter_async_context(running(tmp_path, {})) for _ in "ab"]
             yield Stores(one.timers(), other.timers())
+
+
+class TestMaintenance(MaintenanceConformance):
+    """For an operator, with the driver running or not."""
+
+    @pytest.fixture
+    async def operated(self, tmp_path: Path) -> Operated:
+        place = tmp_path / "domains/orders/migrations"
+        place.mkdir(parents=True)
+
+        def add(name: str, text: str) -> Path:
+            (place / name).write_text(text)
+            return place / name
+
+        @asynccontextmanager
+        async def run() -> AsyncIterator[Database]:
+            async with running(tmp_path, {}) as driver:
+                yield handle(driver)
+
+        return Operated(add, lambda: make(tmp_path, {}).maintenance(), run, tmp_path)
 
 
 async def test_a_migration_is_applied_once(tmp_path: Path) -> None:

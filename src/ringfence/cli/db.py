@@ -4,6 +4,7 @@ import asyncio
 import difflib
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -115,7 +116,7 @@ def _agreed(instance: str, file: Path) -> bool:
 def _databases(app: Path) -> Databases:
     from ringfence.app import maintenance
 
-    return maintenance(app)
+    return maintenance(app, click.get_current_context().with_resource(ExitStack()))
 
 
 def _chosen(databases: Databases, tool: str | None) -> Databases:

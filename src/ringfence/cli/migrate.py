@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -39,7 +40,7 @@ def verb(app: Path, only_plan: bool, as_json: bool) -> int:
 
     done: list[Outcome] = []
     try:
-        databases = maintenance(app)
+        databases = maintenance(app, click.get_current_context().with_resource(ExitStack()))
         asyncio.run(_run(databases, only_plan, as_json, done))
     except StartRefused as refusal:
         if not as_json:

@@ -60,6 +60,7 @@ class Writer:
         self.turn = Turn(self._when_idle)
         self.group: Group | None = None  # set while a BEGIN is in force
         self.holder: WriterSession | None = None
+        self.committed: Callable[[], object] = _settled_alone  # called after each COMMIT that wrote
         self.usable = True  # the connection may be used on the event loop
         self._busy_timeout_s = busy_timeout_s
         self._hold_s = hold_s
@@ -245,6 +246,8 @@ class Writer:
     def _settle(self, group: Group, error: BaseException | None) -> None:
         if error is None:
             group.settle(None)
+            if group.wrote:
+                self.committed()
             return
         if isinstance(error, sqlite3.IntegrityError) and group.members > 1:
             # Which of them it was, nobody can tell; each on his own will be told by his own COMMIT.
@@ -307,6 +310,10 @@ class Writer:
         if held and self.line.in_transaction:
             self.line.execute("ROLLBACK TO ringfence_member")
         self._commit()
+
+
+def _settled_alone() -> None:
+    """Nobody wants to know."""
 
 
 def _lost() -> ToolError:
