@@ -25,6 +25,7 @@ from ringfence.contracts import views as contracts
 from ringfence.contracts.payload import forget_descriptions
 from ringfence.errors import Finding, NotFound, Overloaded, StartRefused
 from ringfence.kernel import boot as kernel
+from ringfence.kernel import loader
 from ringfence.kernel.bind import within
 from ringfence.kernel.call import Gate, Opener, opener
 from ringfence.kernel.context import Budget, Context, Principal
