@@ -53,7 +53,8 @@ def read(path: Path, reading: Reading, places: Places) -> Raw:
         what, line, column = match.groups() if match else (str(error), None, None)
         line = line or str(text.count("\n") + 1)
         where = f"line {line}, column {column}" if column else "its end"
-        _unreadable(reading, path.name, int(line), f"bad TOML at {where}: {what}")
+        fix = "correct it there; text stands in quotes"
+        _unreadable(reading, path.name, int(line), f"bad TOML at {where}: {what}", fix)
     else:
         if _is_deep(document):
             _unreadable(reading, path.name, 0, f"nested too deeply; expected {_DEPTH} levels")
@@ -63,8 +64,8 @@ def read(path: Path, reading: Reading, places: Places) -> Raw:
     return {}
 
 
-def _unreadable(reading: Reading, file: str, line: int, message: str) -> None:
-    reading.findings.append(Finding(file, line, "config-unreadable", f"{file}: {message}"))
+def _unreadable(reading: Reading, file: str, line: int, message: str, fix: str = "") -> None:
+    reading.findings.append(Finding(file, line, "config-unreadable", f"{file}: {message}", fix))
 
 
 def _is_deep(document: Raw) -> bool:

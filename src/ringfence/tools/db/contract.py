@@ -198,7 +198,7 @@ class Queries(Protocol):
 
         Raises:
             NoRow: The statement returned no row. Where that is expected, use `fetch_one`.
-            RowMismatch: The value is not an `into`; a NULL is none, unless `COALESCE`d.
+            RowMismatch: The value is not an `into`; a NULL is none, unless by `COALESCE`.
             ToolError: As for `fetch_all`.
 
         Guarantees: Those of `fetch_all`.

@@ -267,7 +267,9 @@ def _parameters(words: list[Token], shown: str) -> int:
     for word in words:
         if word.kind == "placeholder":
             raise QueryError(
-                f"expected parameters written $1, $2, …, got {word.text}.", subject=shown
+                f"expected parameters written $1, $2, …, got {word.text}.",
+                subject=shown,
+                hint="Write $1 for the first value that follows the text, $2 for the second.",
             )
         if word.kind == "parameter":
             used.add(int(word.text[1:6]) if len(word.text) <= 6 else MOST_PARAMETERS + 1)

@@ -85,7 +85,8 @@ class Border:
             return QueryError(
                 f"no such table: {table}; expected one that a migration of {who.domain} creates.",
                 subject=shown,
-                hint=close[:1].upper() + close[1:],
+                hint=close[:1].upper() + close[1:]
+                or f"Write it: domains/{who.domain}/migrations/<YYYYMMDDhhmmss>_{table}.sql",
             )
         used = what or f"uses {table}"
         return ForeignTable(
