@@ -30,9 +30,13 @@ class Clause(Protocol):
     """A statement of SQLAlchemy Core, as far as types tell; which are taken, `Queries` says."""
 
     @property
-    def is_select(self) -> bool: ...
+    def is_select(self) -> bool:
+        """Whether it is a SELECT."""
+        ...
 
-    def compile(self) -> object: ...
+    def compile(self) -> object:
+        """Return its text and parameters, as SQLAlchemy writes them."""
+        ...
 
 
 Sql = str | Clause
