@@ -5,6 +5,7 @@ where the repository is read. README.md is the start; what is navigated by is ad
 The pages of docs/reference/ are generated from docstrings by `scripts/reference.py`.
 """
 
+import inspect
 import re
 import shutil
 import sys
@@ -131,6 +132,12 @@ def literal(
             text[at - 1 : at] = ["", "::", ""]
 
 
+def plain(app: Sphinx, what: str, name: str, obj: object, options: object, text: list[str]) -> None:
+    """Let a property's docstring be text: napoleon takes what precedes a colon for its type."""
+    if what == "property":
+        text[:] = (inspect.getdoc(obj) or "").splitlines()
+
+
 def signature(app: Sphinx, what: str, name: str, *rest: object) -> tuple[str, None] | None:
     """Show none where a Protocol would show what it inherits."""
     return ("", None) if what == "class" and rest[2] == "(*args, **kwargs)" else None
@@ -150,5 +157,6 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", link)
     app.connect("source-read", navigate)
     app.connect("autodoc-process-docstring", literal, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", plain, priority=600)  # and after it
     app.connect("autodoc-process-signature", signature)
     app.connect("build-finished", start)
