@@ -3,15 +3,17 @@ PORT ?= 8000
 VENV := .venv
 BIN  := $(VENV)/bin
 PEER := .bench-peer
+DOCS := .docs-venv
 PIP  := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test check bench clean
+.PHONY: help run test check docs bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run     serve the shop on http://127.0.0.1:$(PORT) (PORT=9000 for another port)"
 	@echo "make test    check, then the tests"
 	@echo "make check   lint, format, types, direction of imports, snippets of the documents"
+	@echo "make docs    the site of the documents: dist/docs/index.html"
 	@echo "make bench   measure, and compare with others"
 	@echo "make clean   remove what these targets made"
 
@@ -25,11 +27,16 @@ test: check
 check: $(VENV)/.ready-dev
 	@$(BIN)/python -m scripts.checks
 
+docs: $(DOCS)/.ready
+	@$(DOCS)/bin/python -m sphinx --quiet --fail-on-warning --keep-going \
+		-b html -c docs -d $(DOCS)/doctrees . dist/docs
+	@echo "dist/docs/index.html"
+
 bench: $(VENV)/.ready $(PEER)/.ready
 	@$(BIN)/python -m bench.run $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(PEER) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEER) $(DOCS) docs/reference .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf bench/results dist apps/shop/data apps/shop/.ringfence examples/data examples/.ringfence
 	find src apps examples tests bench scripts typing_tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -69,4 +76,10 @@ $(PEER)/.ready: bench/peers.txt $(VENV)/.ready
 	@$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable \
 		| grep -E '^(uvicorn|httptools|uvloop|msgspec|wsproto)==' >$(PEER)/constraints.txt
 	@$(PEER)/bin/python $(PIP) -c $(PEER)/constraints.txt -r bench/peers.txt
+	@touch $@
+
+$(DOCS)/.ready: pyproject.toml | $(BIN)/python
+	@echo "$(DOCS): what makes the site"
+	@$(BIN)/python -m venv --clear $(DOCS)
+	@$(DOCS)/bin/python $(PIP) --editable '.[docs]'
 	@touch $@

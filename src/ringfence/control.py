@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from inspect import isawaitable
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -239,6 +240,10 @@ class ControlServer:
 
 def _shown(value: object) -> object:
     """Encode what msgspec does not know: what an adapter carries, and secrets as `***`."""
+    if isawaitable(value):
+        kind = type(value).__name__
+        told = f"the result holds a {kind}; expected a value. Write `await` in front of it."
+        raise _Refused(500, "not_awaited", told)
     return hide(value) if adapter_of(type(value)) is None else carry_out(value)
 
 

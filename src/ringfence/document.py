@@ -70,7 +70,7 @@ def _unreadable(reading: Reading, file: str, line: int, message: str, fix: str =
 
 
 def _meant(text: str, line: str, column: str | None) -> str:
-    """Say what to write where a word stands that is no value of TOML; '' where there is none.
+    """Say what to write where a word stands that is no value of TOML, or else in general.
 
     The word itself is not shown: it may be a secret.
     """
@@ -78,7 +78,7 @@ def _meant(text: str, line: str, column: str | None) -> str:
     rest = lines[int(line) - 1][int(column) - 1 :] if column and int(line) <= len(lines) else ""
     word = _WORD.match(rest)
     if word is None:
-        return ""
+        return "correct it there; text stands in quotes"
     if word[0].lower() in ("true", "false"):
         return f"write {word[0].lower()} in small letters"
     if word[0].lower() in ("none", "null"):

@@ -20,7 +20,7 @@ import click
 
 from ringfence.cli.client import Answered
 from ringfence.cli.terminal import complain, say
-from ringfence.errors import RingfenceError, StartRefused
+from ringfence.errors import BudgetExceeded, RingfenceError, StartRefused
 from ringfence.tools.log.lines import printable
 
 # The help stands here, so that listing the commands imports none of them.
@@ -146,9 +146,10 @@ def _explain(error: Exception) -> int:
 
 def _explain_problem(answered: Answered) -> None:
     problem = answered.problem
-    # Escaped one by one: a line break in one of them is text as well.
-    said = printable(problem.detail or problem.title)
-    lines = [f"{said} ({problem.status} {problem.code})"]
+    # Escaped one by one: a line break in one of them is text as well, but in the kernel's bill.
+    told = problem.detail or problem.title
+    parts = told.split("\n") if problem.code == BudgetExceeded.code else [told]
+    lines = ["\n    ".join(map(printable, parts)) + f" ({problem.status} {problem.code})"]
     lines += [printable(f"  {fault.path}: {fault.message}") for fault in problem.errors]
     if problem.trace_id:
         # The default is the folder that one is in; elsewhere it has to be said again.

@@ -7,6 +7,7 @@ import click
 
 from ringfence.cli.options import app_option, json_option
 from ringfence.cli.terminal import say, say_json
+from ringfence.errors import BudgetExceeded
 from ringfence.report import Span
 
 _BAR = 32
@@ -57,7 +58,11 @@ def _show(spans: Sequence[Span]) -> None:
         if span.failure:
             where = f"  ({span.failure.where})" if span.failure.where else ""
             text = f"{span.failure.kind}: {span.failure.message}"
-            say("  " * depth, ("  ↳ ", "dim"), (text, "bad"), (where, "dim"))
+            is_bill = span.failure.kind == BudgetExceeded.__name__
+            first, *more = text.split("\n") if is_bill else [text]
+            say("  " * depth, ("  ↳ ", "dim"), (first, "bad"), (where, "dim"))
+            for line in more:
+                say("  " * depth, "    ", (line, "bad"))
 
 
 def _tree(spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:

@@ -10,7 +10,7 @@ Invariant: nothing inside a string, a quoted name or a comment is ever touched. 
 import re
 from collections.abc import Iterator
 from enum import Enum, auto
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -211,18 +211,27 @@ def prepare(sql: str, prefix: str = "") -> Statement:
             hint="Leave it out: what fails is undone, and the error says so.",
         )
     kind = _kind(words, shown)
-    count = _parameters(words, shown)
+    most = _parameters(words, shown)
     used = [int(word.text[1:]) for word in words if word.kind == "parameter"]
-    in_order = used == list(range(1, count + 1))
+    in_order = used == list(range(1, most + 1))
     text = prefix + "".join(_translated(piece, in_order) for piece in pieces)
-    numbers = () if in_order else tuple(str(n) for n in range(1, count + 1))
-    return Statement(text, shown, kind, count, numbers, words[0].keyword == "WITH")
+    numbers = () if in_order else tuple(str(n) for n in range(1, most + 1))
+    return Statement(text, shown, kind, most, numbers, words[0].keyword == "WITH")
 
 
 def shorten(sql: str) -> str:
     """Return a statement on one line, at most 80 characters of it."""
     line = " ".join(sql.split())
     return line if len(line) <= 80 else f"{line[:79]}…"
+
+
+def restored(text: str) -> str:
+    """Return a prepared text with its parameters written as the author wrote them."""
+    numbers = count(1)
+    return "".join(
+        f"${piece.text[1:] or next(numbers)}" if piece.kind == "placeholder" else piece.text
+        for piece in tokens(text)
+    )
 
 
 def _translated(piece: Token, in_order: bool) -> str:
@@ -267,7 +276,9 @@ def _parameters(words: list[Token], shown: str) -> int:
     for word in words:
         if word.kind == "placeholder":
             raise QueryError(
-                f"expected parameters written $1, $2, …, got {word.text}.", subject=shown
+                f"expected parameters written $1, $2, …, got {word.text}.",
+                subject=shown,
+                hint="Write $1 for the first value that follows the text, $2 for the second.",
             )
         if word.kind == "parameter":
             used.add(int(word.text[1:6]) if len(word.text) <= 6 else MOST_PARAMETERS + 1)
