@@ -445,6 +445,11 @@ def check(root: Path) -> list[Finding]:
     Raises:
         StartRefused: There is no application at `root`, or its configuration is wrong.
     """
+    return survey(root)[1]
+
+
+def survey(root: Path) -> tuple[Manifest, list[Finding]]:
+    """Return what an application declares, and all that is wrong with it; raises as `check`."""
     config = load(root, {})
     with config.redactor.errors(), ExitStack() as undo:
         wires = Wires(config)
@@ -456,7 +461,8 @@ def check(root: Path) -> list[Finding]:
         with suppress(StartRefused):  # what is configured wrongly is among them
             for database in wires.databases().values():
                 found.update(database.findings())
-        return sorted(map(config.redactor.finding, found))
+        shown = _shown(manifest, config.redactor)
+        return shown, sorted(map(config.redactor.finding, found))
 
 
 def maintenance(root: Path) -> dict[str, Maintenance]:
