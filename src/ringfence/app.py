@@ -445,11 +445,14 @@ def check(root: Path) -> list[Finding]:
     Raises:
         StartRefused: There is no application at `root`, or its configuration is wrong.
     """
-    return survey(root)[1]
+    with survey(root) as (_, findings):
+        return findings
 
 
-def survey(root: Path) -> tuple[Manifest, list[Finding]]:
-    """Return what an application declares, and all that is wrong with it; raises as `check`."""
+@contextmanager
+def survey(root: Path) -> Generator[tuple[Manifest, list[Finding]]]:
+    """Give what an application declares, whose types can be asked until the end of the block, and
+    all that is wrong with it; raises as `check`."""
     config = load(root, {})
     with config.redactor.errors(), ExitStack() as undo:
         wires = Wires(config)
@@ -461,8 +464,7 @@ def survey(root: Path) -> tuple[Manifest, list[Finding]]:
         with suppress(StartRefused):  # what is configured wrongly is among them
             for database in wires.databases().values():
                 found.update(database.findings())
-        shown = _shown(manifest, config.redactor)
-        return shown, sorted(map(config.redactor.finding, found))
+        yield _shown(manifest, config.redactor), sorted(map(config.redactor.finding, found))
 
 
 def maintenance(root: Path) -> dict[str, Maintenance]:

@@ -61,13 +61,6 @@ def complete_domain(
     return [CompletionItem(f"{name}/", type="nospace") for name in found]
 
 
-def complete_app(
-    ctx: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Leave folders to the shell."""
-    return [CompletionItem(incomplete, type="dir")]
-
-
 def _root(ctx: click.Context) -> Path | None:
     root = Path(ctx.params.get("app") or ".")
     return root if (root / "domains").is_dir() else None

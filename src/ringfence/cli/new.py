@@ -47,7 +47,7 @@ def _application(folder: Path, as_json: bool) -> int:
     """Write an application into the new folder APP; its last part is the application's name."""
     from ringfence import scaffold
 
-    return _write(lambda: scaffold.application(folder), as_json)
+    return _write(lambda: scaffold.plan_application(folder), as_json)
 
 
 @verb.command("domain")
@@ -58,7 +58,7 @@ def _domain(name: str, app: Path, as_json: bool) -> int:
     """Write a domain: the folder NAME of features that are all about one thing."""
     from ringfence import scaffold
 
-    return _write(lambda: scaffold.domain(app, name), as_json)
+    return _write(lambda: scaffold.plan_domain(app, name), as_json)
 
 
 @verb.command("feature")
@@ -96,7 +96,7 @@ def _feature(
     wanted = scaffold.Wanted(
         name=name, service=service, route=route, every=every, calls=calls, table=table
     )
-    return _write(lambda: scaffold.feature(app, wanted, datetime.now(UTC)), as_json)
+    return _write(lambda: scaffold.plan_feature(app, wanted, datetime.now(UTC)), as_json)
 
 
 @verb.command("tool")
@@ -107,7 +107,7 @@ def _tool(name: str, app: Path, as_json: bool) -> int:
     """Write a tool of the application's own: contract, drivers, doubles, suite and test."""
     from ringfence import scaffold
 
-    return _write(lambda: scaffold.tool(app, name), as_json)
+    return _write(lambda: scaffold.plan_tool(app, name), as_json)
 
 
 def _write(plan: "Callable[[], Draft]", as_json: bool) -> int:

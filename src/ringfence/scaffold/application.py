@@ -35,7 +35,7 @@ _FILES: Mapping[str, str] = {
 }
 
 
-def application(folder: Path, source: Origin | None = None) -> Draft:
+def plan_application(folder: Path, source: Origin | None = None) -> Draft:
     """Plan an application in a folder that is not there, or empty; its name is the folder's.
 
     Args:
@@ -87,7 +87,7 @@ def _refuse_taken(folder: Path) -> None:
         raise NotWritten(said, subject=str(folder), hint=hint)
 
 
-def domain(root: Path, name: str) -> Draft:
+def plan_domain(root: Path, name: str) -> Draft:
     """Plan a domain of the application in the folder `root`.
 
     Raises:

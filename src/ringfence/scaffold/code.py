@@ -13,8 +13,8 @@ from ringfence.scaffold.views import Call, Input
 
 # What a feature's module and its test import by name; its own classes are called something else.
 _IMPORTED = (
-    "Annotated Database Decimal Literal Log Meta Path Plugin Protocol ROOT Raw Struct UUID boot "
-    "cast delete dt every field get patch post put pytest requires service to_builtins"
+    "Annotated Any Database Decimal Literal Log Meta Path Plugin Protocol ROOT Raw Struct UUID "
+    "boot cast delete dt every field get patch post put pytest requires service to_builtins"
 )
 NAMES = tuple(_IMPORTED.split())
 SELECT, DELETE = "SELECT id, text FROM {} ORDER BY id LIMIT 100", "DELETE FROM {} WHERE id = $1"
@@ -32,12 +32,12 @@ def module(feature: Feature) -> str:
     parts += [*_classes(feature), _plugin(feature)]
     uses = {use for part in parts for use in part.uses}
     head = f'"""{title(feature.name)}."""\n\n{imports(uses)}\n'
-    return head + "".join(_spaced(part) for part in parts)
-
-
-def _spaced(part: Code) -> str:
-    """Put two blank lines before a class, and one before an alias."""
-    return f"\n\n{part}\n" if str(part).startswith(("@", "class ")) else f"\n{part}\n"
+    after_class = False
+    for part in map(str, parts):
+        is_class = part.startswith(("@", "class "))
+        head += f"\n\n{part}\n" if is_class or after_class else f"\n{part}\n"
+        after_class = is_class
+    return head
 
 
 def results(feature: Feature, handler: Handler) -> list[tuple[str, Code, str, Code]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ringfence.app import survey
+from ringfence.app import check
 from ringfence.errors import Finding, RingfenceError
 
 
@@ -78,8 +78,7 @@ class Draft(Struct, frozen=True):
     def _refuse_findings(self) -> None:
         if self.known is None:
             return
-        _, findings = survey(self.root)
-        for finding in findings:
+        for finding in check(self.root):
             if finding not in self.known:
                 subject = f"{finding.file}:{finding.line}"
                 said = f"{finding.rule} {finding.message}."

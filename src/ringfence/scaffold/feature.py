@@ -1,8 +1,8 @@
 """What `ringfence new feature` writes: one file, its test, and a migration if it has a table.
 
-`feature` reads the application, starting nothing, and plans: the services that are called, then
-the ways in. A way in is a decorated method: the handler, which a route and a service share, and the
-timer; `code.py` and `trial.py` write what is planned here. A further way in is a further method.
+`plan_feature` reads the application, starting nothing, and plans: the services that are called,
+then the ways in. A way in is a decorated method: the handler, which a route and a service share,
+and the timer. `code.py` and `trial.py` write what is planned; a further way in is a further method.
 """
 
 import sqlite3
@@ -64,7 +64,7 @@ _FIELDS = (
 )
 
 
-def feature(root: Path, wanted: Wanted, now: datetime) -> Draft:
+def plan_feature(root: Path, wanted: Wanted, now: datetime) -> Draft:
     """Plan a feature of the application in the folder `root`.
 
     Args:
@@ -92,10 +92,10 @@ def feature(root: Path, wanted: Wanted, now: datetime) -> Draft:
         listed = ", ".join(sorted(domains)) or "none yet"
         said = f"there is no such domain; expected one of: {listed}."
         raise Unfit(said, subject=domain, hint=f"{hint}Or make it: ringfence new domain {domain}")
-    manifest, findings = survey(root)
-    providers = [_provider(service, manifest) for service in dict.fromkeys(wanted.calls)]
     serves = wanted.service or (route is None and every is None)
-    planned = _plan(domain, name, serves, route, every, providers, wanted.table)
+    with survey(root) as (manifest, findings):
+        providers = [_provider(service, manifest) for service in dict.fromkeys(wanted.calls)]
+        planned = _plan(domain, name, serves, route, every, providers, wanted.table)
     files = {
         f"domains/{domain}/{name}.py": code.module(planned),
         f"tests/{domain}/test_{name}.py": trial.module(planned),
@@ -168,6 +168,10 @@ def _handler(
     if has_body and (table or not (from_call or in_path)):
         inputs.setdefault("text", bounded)
     given = tuple(Input(name, shape) for name, shape in inputs.items())
+    for one in () if has_body else given:
+        if one.shape.nested:
+            said = f"{verb.upper()} has no body for {one.name}: {one.shape.hint}."
+            raise Unfit(said, subject="--route", hint="Use POST, PUT or PATCH.")
     return Handler(
         service=service,
         route=route,

@@ -7,9 +7,10 @@ passes for each driver. What a tool is, docs/own-tool.md says.
 from collections.abc import Mapping
 from pathlib import Path
 
-from ringfence.app import BUILT_IN, survey
+from ringfence.app import BUILT_IN, check
 from ringfence.scaffold import names
 from ringfence.scaffold.draft import Draft, Unfit
+from ringfence.scaffold.layout import order, quoted
 from ringfence.scaffold.texts import filled
 
 _FILES: Mapping[str, str] = {
@@ -28,7 +29,7 @@ _NAMES = (
 )
 
 
-def tool(root: Path, name: str) -> Draft:
+def plan_tool(root: Path, name: str) -> Draft:
     """Plan a tool of the application in the folder `root`.
 
     Raises:
@@ -43,12 +44,18 @@ def tool(root: Path, name: str) -> Draft:
         raise Unfit(said, subject=repr(name), hint="Choose another.")
     if name in ("ringfence", "tools", "kernel"):
         raise Unfit("it cannot be a tool; expected a name of your own.", subject=repr(name))
-    _, findings = survey(root)
     cls = names.camel(name)
-    words = {"name": name, "Name": names.Taken(_NAMES.split()).take(cls, f"{cls}Tool")}
+    contract = names.Taken(_NAMES.split()).take(cls, f"{cls}Tool")
+    both = sorted((contract, "NoSuchKey"), key=order)
+    words = {
+        "name": name,
+        "Name": contract,
+        "both": ", ".join(both),
+        "all": ", ".join(map(quoted, sorted((*both, "SPEC"), key=order))),
+    }
     files = {
         file.replace("@name@", name): filled(f"tool/{text}", words) for file, text in _FILES.items()
     }
     following = (f"python -m pytest tests/tools/test_{name}.py", "ringfence check")
     note = f'It keeps what it is given once [tools.{name}] in ringfence.toml has driver = "folder".'
-    return Draft(root, files, following, note, frozenset(findings))
+    return Draft(root, files, following, note, frozenset(check(root)))

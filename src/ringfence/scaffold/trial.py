@@ -6,13 +6,17 @@ is made with a fake for each service, and with the tools of the booted applicati
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from ringfence.scaffold.code import COUNT, INSERT, results
-from ringfence.scaffold.layout import Code, bracketed, imports, quoted
+from ringfence.scaffold.layout import WIDTH, Code, after, framed, imports, laid, quoted
+from ringfence.scaffold.layout import bracketed as bracketed_within
 from ringfence.scaffold.names import title
 from ringfence.scaffold.parts import Feature, Handler, Timer
 from ringfence.scaffold.views import Call, Input
 
+_WIDTH = WIDTH - 4  # of the body of a function
+bracketed = partial(bracketed_within, width=_WIDTH)
 _BOOT = {("pathlib", "Path"), ("ringfence.testing", "boot")}
 _STORED = {("typing", "cast"), ("ringfence.tools.db", "Database")}
 
@@ -101,16 +105,16 @@ def _faked(feature: Feature, handler: Handler) -> Code:
     uses = {(".", feature.cls), (".", feature.result)}
     uses |= {use for one in given.values() for use in one.shape.example.uses}
     uses |= {use for _, _, _, example in found for use in example.uses}
-    items = [f"{one.name}={one.shape.example}" for one in handler.plain]
+    items = [after(f"{one.name}=", one.shape.example) for one in handler.plain]
     if handler.body:
         uses.add((".", feature.request))
-        fields = ", ".join(f"{one.name}={one.shape.example}" for one in handler.body)
-        items.append(f"given={feature.request}({fields})")
+        fields = [after(f"{one.name}=", one.shape.example) for one in handler.body]
+        items.append(after("given=", framed(f"{feature.request}(", fields, ")")))
     sent = [
         [given[handler.arguments[call.service, one.name]] for one in call.inputs]
         for call in feature.calls
     ]
-    expected = [f"{name}={example}" for name, _, _, example in found]
+    expected = [after(f"{name}=", example) for name, _, _, example in found]
     indent = 4 if feature.table or feature.logs else 0
     asked = [bracketed(f"result = await feature.{handler.method}(", items, ")", indent)]
     answered = [bracketed(f"assert result == {feature.result}(", expected, ")", 0)]
@@ -168,17 +172,17 @@ def _with_fakes(
 def _fake(call: Call) -> str:
     names = "".join(f", {one.name}" for one in call.inputs)
     lines = [
-        call.signature(call.field, ""),
+        call.signature(call.field, "", (), 0, _WIDTH),
         f"    asked.append(({quoted(call.service)}{names or ','}))",
     ]
     if call.answer is not None:
-        lines.append(f"    return {call.answer.example}")
+        lines.append(laid(after("return ", call.answer.example), "", 4, _WIDTH))
     return "\n".join(lines)
 
 
-def _asked_for(call: Call, inputs: Sequence[Input]) -> str:
-    values = "".join(f", {one.shape.example}" for one in inputs)
-    return f"({quoted(call.service)}{values or ','})"
+def _asked_for(call: Call, inputs: Sequence[Input]) -> Code:
+    values = [Code(quoted(call.service)), *(one.shape.example for one in inputs)]
+    return framed("(", values, ")" if inputs else ",)")
 
 
 def _run(feature: Feature, timer: Timer) -> Code:

@@ -15,13 +15,13 @@ from ringfence.kernel.contract import payload_parameters, sole_struct
 from ringfence.kernel.payload import choices, describe
 from ringfence.kernel.ports import REQUIRED, Declared, Parameter
 from ringfence.scaffold.draft import Unfit
-from ringfence.scaffold.layout import Code, bracketed, quoted
+from ringfence.scaffold.layout import WIDTH, Code, after, bracketed, framed, quoted
 from ringfence.scaffold.names import HOOKS, Taken, camel
 
 _UTC = frozenset({("datetime as dt", "")})
 # Scalars by the name of msgspec's description: how they are written, an example, what both need.
 _PLAIN: dict[str, tuple[str, str, frozenset[tuple[str, str]]]] = {
-    "AnyType": ("object", "None", frozenset()),
+    "AnyType": ("Any", "None", frozenset({("typing", "Any")})),
     "NoneType": ("None", "None", frozenset()),
     "BoolType": ("bool", "True", frozenset()),
     "IntType": ("int", "1", frozenset()),
@@ -55,6 +55,7 @@ class Shape(Struct, frozen=True):
     hint: Code
     example: Code
     open: bool = False  # of a class that is not written to its end: its name is quoted
+    nested: bool = False  # more than values and lists of them: no query has it
 
     @property
     def is_scalar(self) -> bool:
@@ -78,12 +79,12 @@ class Call(Struct, frozen=True):
     answer: Shape | None
     definition: Code  # the Protocol
 
-    def signature(self, head: str, ends: str, first: Sequence[str] = (), indent: int = 0) -> str:
+    def signature(self, head: str, ends: str, first: Sequence[str], indent: int, width: int) -> str:
         """Lay out a function that is called as the service is."""
         sent = [f"{i.name}: {i.shape.hint}" for i in self.inputs]
         items = [*first, *(["*"] if sent else []), *sent]
         result = self.answer.hint if self.answer else "None"
-        return bracketed(f"async def {head}(", items, f") -> {result}:{ends}", indent)
+        return bracketed(f"async def {head}(", items, f") -> {result}:{ends}", indent, width)
 
 
 class Views:
@@ -110,7 +111,8 @@ class Views:
         domain, word = service.partition(".")[0], service.rpartition(".")[2]
         whole = service.replace(".", "_")
         field = self._fields.take(*([whole] if word in HOOKS else [word, whole]))
-        needed = [p for p in _sent(offer.parameters, provider) if p.default is REQUIRED]
+        taken = _sent(offer.parameters, provider)
+        needed = [p for p in taken if p.default is REQUIRED]
         inputs = tuple(
             Input(p.name, self._shape(describe(p.annotation), True, p.name, domain, service))
             for p in needed
@@ -125,7 +127,8 @@ class Views:
         uses |= {u for i in inputs for u in i.shape.hint.uses}
         uses |= answer.hint.uses if answer else set()
         text = f"@requires({quoted(service)})\nclass {protocol}(Protocol):\n"
-        text += call.signature("__call__", " ...", ["self"], 4)
+        text += _defaults([p.name for p in taken if p.default is not REQUIRED])
+        text += call.signature("__call__", " ...", ["self"], 4, WIDTH)
         return Call(service, field, protocol, inputs, answer, Code(text, frozenset(uses)))
 
     def _shape(
@@ -138,8 +141,9 @@ class Views:
 
         kind = type(described).__name__
         if kind in _PLAIN:
-            text, example, uses = _PLAIN[kind]
-            return Shape(Code(text, uses), Code(example, uses))
+            text, example, needed = _PLAIN[kind]
+            used = frozenset(use for use in needed if (use[1] or "dt.") in example)
+            return Shape(Code(text, needed), Code(example, used))
         match described:
             case types.Metadata():
                 return inner(described.type)
@@ -194,7 +198,7 @@ class Views:
         wanted = camel(described.cls.__name__.partition("[")[0])
         name = self._names.take(wanted, camel(domain) + wanted)
         uses = frozenset({(".", name)})
-        self._known[key] = Shape(Code(name, uses), Code("None"), open=True)
+        self._known[key] = Shape(Code(name, uses), Code("None"), open=True, nested=True)
         lines: list[Code] = []
         example: list[Code] = []
         for one in _fields(described, sent):
@@ -203,10 +207,9 @@ class Views:
             lines.append(line)
             example += [value] if value else []
         self.classes.append(_struct(name, described, lines, sent))
-        made = Code(
-            f"{name}({', '.join(map(str, example))})", uses.union(*(e.uses for e in example))
-        )
-        self._known[key] = Shape(Code(name, uses), made)
+        made = framed(f"{name}(", example, ")")
+        made = Code(made.text, made.uses | uses, made.frame)
+        self._known[key] = Shape(Code(name, uses), made, nested=True)
         return self._known[key]
 
 
@@ -217,6 +220,12 @@ def _sent(parameters: Sequence[Parameter], provider: Declared) -> Sequence[Param
         return parameters
     named = all(p.name.isidentifier() and not keyword.iskeyword(p.name) for p in fields)
     return fields if named and all(p.name != "self" for p in fields) else parameters
+
+
+def _defaults(names: Sequence[str]) -> str:
+    """Say what else a caller may give, if it is little enough for a line."""
+    said = f'    """May be given {", ".join(names)} as well."""\n\n'
+    return said if names and len(said) <= WIDTH else ""
 
 
 def _items(described: types.TupleType | types.NamedTupleType) -> Sequence[types.Type]:
@@ -241,7 +250,7 @@ def _field(owner: types.Type, field: types.Field, shape: Shape) -> tuple[Code, C
         attribute = f"_{attribute}"
     may_lack = isinstance(owner, types.TypedDictType) and not field.required
     hint, uses = str(shape.hint), set(shape.hint.uses)
-    if may_lack and hint != "object" and "None" not in hint.split(" | "):
+    if may_lack and hint != "Any" and "None" not in hint.split(" | "):
         hint = f"{hint} | None"
     hint = f'"{hint}"' if shape.open else hint
     given = ([] if named else [f"name={quoted(name)}"]) + (["default=None"] if may_lack else [])
@@ -251,8 +260,7 @@ def _field(owner: types.Type, field: types.Field, shape: Shape) -> tuple[Code, C
     else:
         default = " = None" if may_lack else ""
     line = Code(f"{attribute}: {hint}{default}", frozenset(uses))
-    example = Code(f"{attribute}={shape.example}", shape.example.uses)
-    return line, None if may_lack else example
+    return line, None if may_lack else after(f"{attribute}=", shape.example)
 
 
 # As fields they would hide the types that the next fields are annotated with.
@@ -287,19 +295,23 @@ def _union(parts: Sequence[Shape]) -> Shape:
     hints += ["None"] if empty else []
     uses = frozenset(u for p in parts for u in p.hint.uses)
     example = Code("None") if empty else parts[0].example
-    return Shape(Code(" | ".join(hints), uses), example, any(p.open for p in parts))
+    return _of(Code(" | ".join(hints), uses), example, parts)
 
 
 def _tuple(parts: Sequence[Shape]) -> Shape:
     texts = [str(part.hint) for part in parts]
     uses = frozenset(u for p in parts for u in p.hint.uses)
-    made = ", ".join(str(part.example) for part in parts) + ("," if len(parts) == 1 else "")
-    example = Code(f"({made})", frozenset(u for p in parts for u in p.example.uses))
+    example = framed("(", [part.example for part in parts], ",)" if len(parts) == 1 else ")")
     hint = f"tuple[{', '.join(texts) or '()'}]"
-    return Shape(Code(hint, uses), example, any(p.open for p in parts))
+    return _of(Code(hint, uses), example, parts, nested=True)
 
 
 def _generic(text: str, example: str, *parts: Shape) -> Shape:
     uses = frozenset(u for p in parts for u in p.hint.uses)
     hint = Code(text.format(*(str(part.hint) for part in parts)), uses)
-    return Shape(hint, Code(example), any(p.open for p in parts))
+    return _of(hint, Code(example), parts, nested=len(parts) > 1)
+
+
+def _of(hint: Code, example: Code, parts: Sequence[Shape], *, nested: bool = False) -> Shape:
+    is_nested = nested or any(part.nested for part in parts)
+    return Shape(hint, example, any(part.open for part in parts), is_nested)
