@@ -28,7 +28,7 @@ from ringfence.tools.log.lines import printable
 COMMANDS: Mapping[str, str] = {
     "new": "Write an application, or a domain, a feature or a tool of one.",
     "run": "Serve an application until SIGTERM or Ctrl-C.",
-    "check": "List everything that is wrong with an application; start nothing.",
+    "check": "List all that is wrong with an application; start nothing.",
     "migrate": "Apply the pending migrations of every database.",
     "db": "Back up a database, or restore a backup.",
     "call": "Call a service of a running application.",

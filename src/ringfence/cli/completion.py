@@ -62,5 +62,5 @@ def complete_domain(
 
 
 def _root(ctx: click.Context) -> Path | None:
-    root = Path(ctx.params.get("app") or ".")
-    return root if (root / "domains").is_dir() else None
+    root = ctx.params.get("app")  # None where there is no application
+    return root if isinstance(root, Path) and (root / "domains").is_dir() else None
