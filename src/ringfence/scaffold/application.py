@@ -61,7 +61,7 @@ def plan_application(folder: Path, source: Origin | None = None) -> Draft:
     note = ""
     if source.local:
         note = (
-            "Ringfence runs from a checkout here, which local.mk says to this machine alone; "
+            "Ringfence comes from a folder or file here, which local.mk tells this machine alone; "
             f"CI and Dockerfile take `{source.requirement}` from the package index."
         )
     there = shlex.quote(str(folder))

@@ -15,8 +15,6 @@ from urllib.request import url2pathname
 import msgspec
 from msgspec import Struct
 
-import ringfence
-
 
 class Origin(Struct, frozen=True):
     """What an application requires.
@@ -54,7 +52,7 @@ class _Written(Struct):
 
 def origin() -> Origin:
     """Find out where the running Ringfence comes from."""
-    package = Path(ringfence.__path__[0])
+    package = Path(__file__).parents[1]
     folders = (package.parent, Path(msgspec.__path__[0]).parent)
     beside = tuple(dict.fromkeys(map(str, folders)))
     requirement, local = _required(package)
