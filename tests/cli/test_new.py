@@ -144,6 +144,7 @@ def test_commands_domains_and_services_are_completed(
     *words, incomplete = line.split(" ")
     found = ShellComplete(ringfence, {}, "ringfence", "X").get_completions(words[1:], incomplete)
     assert {item.value for item in found} == {*expected}
+    assert {item.type for item in found} <= {"plain"}  # of another, click's script knows nothing
 
 
 def test_completing_imports_no_server() -> None:

@@ -58,7 +58,7 @@ def complete_domain(
     root = _root(ctx)
     names = sorted(one.name for one in (root / "domains").iterdir()) if root else []
     found = [name for name in names if name.isidentifier() and name.startswith(incomplete)]
-    return [CompletionItem(f"{name}/", type="nospace") for name in found]
+    return [CompletionItem(f"{name}/") for name in found]
 
 
 def _root(ctx: click.Context) -> Path | None:

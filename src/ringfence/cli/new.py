@@ -50,7 +50,7 @@ def _application(folder: Path, as_json: bool) -> int:
     return _write(lambda: scaffold.plan_application(folder), as_json)
 
 
-@verb.command("domain")
+@verb.command("domain", short_help="A folder of features about one thing.")
 @click.argument("name")
 @app_option
 @json_option
@@ -61,7 +61,7 @@ def _domain(name: str, app: Path, as_json: bool) -> int:
     return _write(lambda: scaffold.plan_domain(app, name), as_json)
 
 
-@verb.command("feature")
+@verb.command("feature", short_help="One file and its test.")
 @click.argument("name", metavar="DOMAIN/NAME", shell_complete=complete_domain)
 @click.option("--service", is_flag=True, help="It provides the service DOMAIN.NAME.")
 @click.option("--route", metavar="'METHOD /PATH'", default="", help="It answers HTTP requests.")
@@ -99,7 +99,7 @@ def _feature(
     return _write(lambda: scaffold.plan_feature(app, wanted, datetime.now(UTC)), as_json)
 
 
-@verb.command("tool")
+@verb.command("tool", short_help="A contract, its drivers and its suite.")
 @click.argument("name")
 @app_option
 @json_option

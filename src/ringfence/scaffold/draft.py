@@ -82,8 +82,13 @@ class Draft(Struct, frozen=True):
             if finding not in self.known:
                 subject = f"{finding.file}:{finding.line}"
                 said = f"{finding.rule} {finding.message}."
-                fix = f"{finding.fix.capitalize()}. " if finding.fix else ""
+                fix = f"{sentence(finding.fix)} " if finding.fix else ""
                 raise NotWritten(said, subject=subject, hint=f"{fix}Nothing was written.")
+
+
+def sentence(text: str) -> str:
+    """Return the fix of a finding as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _create(path: Path, text: str, made: list[Path]) -> None:

@@ -17,7 +17,7 @@ from ringfence.kernel import loader
 from ringfence.kernel.manifest import Manifest
 from ringfence.kernel.ports import Declared
 from ringfence.scaffold import code, names, trial
-from ringfence.scaffold.draft import Draft, Unfit
+from ringfence.scaffold.draft import Draft, Unfit, sentence
 from ringfence.scaffold.layout import Code
 from ringfence.scaffold.parts import Feature, Handler, Route, Timer
 from ringfence.scaffold.views import Call, Input, Shape, Views
@@ -223,7 +223,7 @@ def _route(text: str) -> Route:
         raise Unfit(said, subject=repr(text), hint="As in --route 'POST /orders'.")
     pattern = parse(path)
     if not isinstance(pattern, Pattern):
-        raise Unfit(f"{pattern.message}.", subject=repr(text), hint=pattern.fix.capitalize() + ".")
+        raise Unfit(f"{pattern.message}.", subject=repr(text), hint=sentence(pattern.fix))
     for name in pattern.names:
         if not names.is_parameter(name):
             said = f"{{{name}}} cannot be a parameter in Python; expected a name of your own."
@@ -235,7 +235,7 @@ def _every(text: str) -> Timer:
     interval = text.strip().replace(" ", "").removesuffix("in") if text.endswith("min") else text
     pace = schedule(Every(interval))
     if isinstance(pace, list):
-        raise Unfit(f"{pace[0].message}.", subject="--every", hint=f"{pace[0].fix.capitalize()}.")
+        raise Unfit(f"{pace[0].message}.", subject="--every", hint=sentence(pace[0].fix))
     return Timer(interval, getattr(pace, "interval_s"), "", ())
 
 
