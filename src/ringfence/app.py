@@ -453,6 +453,14 @@ def check(root: Path) -> list[Finding]:
     Raises:
         StartRefused: There is no application at `root`, or its configuration is wrong.
     """
+    with survey(root) as (_, findings):
+        return findings
+
+
+@contextmanager
+def survey(root: Path) -> Generator[tuple[Manifest, list[Finding]]]:
+    """Give what an application declares, whose types can be asked until the end of the block, and
+    all that is wrong with it; raises as `check`."""
     config = load(root, {})
     with config.redactor.errors(), ExitStack() as undo:
         wires = Wires(config)
@@ -463,7 +471,7 @@ def check(root: Path) -> list[Finding]:
         with suppress(StartRefused):  # what is configured wrongly is among them
             for database in wires.databases().values():
                 found.update(database.findings())
-        return sorted(map(config.redactor.finding, found))
+        yield _shown(manifest, config.redactor), sorted(map(config.redactor.finding, found))
 
 
 def maintenance(root: Path, undo: ExitStack) -> dict[str, Maintenance]:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from ringfence.cli.client import Answered
 from ringfence.cli.terminal import complain, say
@@ -25,13 +26,15 @@ from ringfence.tools.log.lines import printable
 
 # The help stands here, so that listing the commands imports none of them.
 COMMANDS: Mapping[str, str] = {
+    "new": "Write an application, or a domain, a feature or a tool of one.",
     "run": "Serve an application until SIGTERM or Ctrl-C.",
-    "check": "List everything that is wrong with an application; start nothing.",
+    "check": "List all that is wrong with an application; start nothing.",
     "migrate": "Apply the pending migrations of every database.",
     "db": "Back up a database, or restore a backup.",
     "call": "Call a service of a running application.",
     "status": "Say how a running application is.",
     "trace": "Show what one request caused, as a waterfall.",
+    "completion": "Print the script by which a shell completes the command line.",
 }
 
 
@@ -56,6 +59,13 @@ class Verbs(click.Group):
             hint = f" Did you mean `{close[0]}`?" if close else ""
             ctx.fail(f"no such command: {args[0]}.{hint}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = [(n, said) for n, said in COMMANDS.items() if n.startswith(incomplete)]
+        options = (
+            [] if incomplete[:1].isalpha() else click.Command.shell_complete(self, ctx, incomplete)
+        )
+        return [*(CompletionItem(name, help=said) for name, said in found), *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

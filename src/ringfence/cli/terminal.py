@@ -47,6 +47,11 @@ def say_json(value: object, *, indent: int = 0) -> None:
     click.echo(printable_json(msgspec.json.format(encoded, indent=indent)))
 
 
+def say_text(text: str) -> None:
+    """Print a text of our own as it is: a script, for a shell to read."""
+    click.echo(text.rstrip("\n"))
+
+
 def complain(message: str, *, plain: bool = False) -> None:
     """Print a paragraph on standard error."""
     colour = wants_colour(sys.stderr)
