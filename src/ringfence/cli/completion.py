@@ -35,16 +35,17 @@ def complete_service(
     ctx: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete a service of the application that the command is about."""
-    from ringfence.kernel.loader import discover
     from ringfence.library import Library
+    from ringfence.reading.files import discover
 
     root = _root(ctx)
     if root is None:
         return []
     library = Library(root)
+    _, features, _ = discover(root)
     found = {
         name
-        for feature in discover(root).features
+        for feature in features
         for word, name in library.read(feature.path).names
         if word == "service" and name.startswith(incomplete)
     }

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ringfence.kernel import loader
+from ringfence.reading.files import discover
 from ringfence.scaffold import names
 from ringfence.scaffold.draft import Draft, NotWritten, Unfit
 from ringfence.scaffold.origin import Origin, origin
@@ -94,7 +94,8 @@ def plan_domain(root: Path, name: str) -> Draft:
         Unfit: The name cannot be a domain's, or is one already.
     """
     names.word(name, "domain")
-    if name in loader.discover(root).domains:
+    domains, _, _ = discover(root)
+    if name in domains:
         hint = f"For a feature in it: ringfence new feature {name}/NAME"
         said = "there is such a domain already; expected a new name."
         raise Unfit(said, subject=name, hint=hint)

@@ -13,9 +13,9 @@ from msgspec import Struct
 
 from ringfence.app import survey
 from ringfence.errors import Finding
-from ringfence.kernel import loader
 from ringfence.kernel.manifest import Manifest
 from ringfence.kernel.ports import Declared
+from ringfence.reading.files import discover
 from ringfence.scaffold import code, names, trial
 from ringfence.scaffold.draft import Draft, Unfit, sentence
 from ringfence.scaffold.layout import Code
@@ -86,7 +86,7 @@ def plan_feature(root: Path, wanted: Wanted, now: datetime) -> Draft:
     every = _every(wanted.every) if wanted.every else None
     if wanted.table:
         _check_table(wanted.table)
-    domains = loader.discover(root).domains
+    domains, _, _ = discover(root)
     if domain not in domains:
         hint = names.did_you_mean(domain, domains)
         listed = ", ".join(sorted(domains)) or "none yet"

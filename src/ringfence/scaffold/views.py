@@ -2,7 +2,7 @@
 
 `Views.of` gives the Protocol and the classes that a call sends and reads, as code: what must be
 sent, and all that comes back. Values only; nothing of the provider is imported by what is written.
-Invariant: `kernel.contract.view_misfits` finds nothing in it.
+Invariant: `contracts.compatibility.view_misfits` finds nothing in it.
 """
 
 import keyword
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 from msgspec import inspect as types
 
-from ringfence.kernel.contract import payload_parameters, sole_struct
-from ringfence.kernel.payload import choices, describe
+from ringfence.contracts.compatibility import payload_parameters, sole_struct
+from ringfence.contracts.payload import choices, describe
 from ringfence.kernel.ports import REQUIRED, Declared, Parameter
 from ringfence.scaffold.draft import Unfit
 from ringfence.scaffold.layout import WIDTH, Code, after, bracketed, framed, quoted
