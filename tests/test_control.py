@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,20 @@ from hypothesis import strategies as st
 
 from ringfence.cli import client
 from ringfence.config import Secret
-from ringfence.control import CONNECTIONS, REQUEST_BYTES, Answer, ControlServer, Problem
+from ringfence.control import CONNECTIONS, ControlServer
+from ringfence.control_messages import REQUEST_BYTES, Answer, Problem
 from ringfence.control_socket import Claim, candidates
 from ringfence.errors import Conflict, Fault, Invalid, PluginQuarantined, StartRefused
 from ringfence.kernel.context import Principal
-from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
+from ringfence.report import (
+    DomainStatus,
+    EndedTraces,
+    PluginStatus,
+    Span,
+    Status,
+    ToolStatus,
+    Trace,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +42,7 @@ SPAN = Span(
     "0" * 31 + "1", "0" * 15 + "2", "", "100", "orders.place", "orders.place_order", "POST /orders",
     datetime(2030, 1, 1, tzinfo=UTC), 0.25, 3,
 )  # fmt: skip
+TRACE = Trace(SPAN.trace_id, SPAN.started_at, 0.25, "POST /orders", "orders.place", "orders.place")
 STATUS = Status(
     "shop",
     "degraded",
@@ -52,9 +62,10 @@ class Shop:
         self.principals: list[Principal | None] = []
         self.hold = asyncio.Event()
         self.calls: asyncio.Queue[str] = asyncio.Queue()
+        self.ended: asyncio.Queue[EndedTraces | None] = asyncio.Queue()
 
     async def call(
-        self, name: str, payload: Mapping[str, object], principal: Principal | None
+        self, name: str, payload: Mapping[str, object], principal: Principal | None, *, trace: int
     ) -> object:
         self.principals.append(principal)
         self.calls.put_nowait(name)
@@ -85,6 +96,20 @@ class Shop:
 
     def trace(self, wanted: str) -> list[Span]:
         return [SPAN] if SPAN.trace_id.startswith(wanted) else []
+
+    def traces(self, limit: int, failed: bool) -> list[Trace]:
+        return [] if failed else [TRACE] * limit
+
+    async def follow(self, failed: bool) -> AsyncGenerator[EndedTraces, None]:
+        self.calls.put_nowait("follow")
+        try:
+            while True:
+                ended = await self.ended.get()
+                if ended is None:
+                    raise Conflict("no more.")
+                yield ended
+        finally:
+            self.calls.put_nowait("left")
 
 
 @pytest.fixture

@@ -71,7 +71,6 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
         (["run", "--port", "x"], "'x' is not a valid integer"),
         (["run", "--port", "65536"], "not in the range"),
         (["call"], "Missing argument 'SERVICE'"),
-        (["trace"], "Missing argument 'ID'"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +13,15 @@ from ringfence.cli import invoke
 from ringfence.control import ControlServer
 from ringfence.errors import Conflict, Fault, Finding, Invalid, NotFound, StartRefused
 from ringfence.kernel.context import Failure, Principal
-from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
+from ringfence.report import (
+    DomainStatus,
+    EndedTraces,
+    PluginStatus,
+    Span,
+    Status,
+    ToolStatus,
+    Trace,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -67,9 +75,13 @@ class Shop:
     """A running application, seen from the socket."""
 
     spans: list[Span] = []  # noqa: RUF012
+    ended: list[Trace] = []  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
 
     async def call(
-        self, name: str, payload: Mapping[str, object], principal: Principal | None
+        self, name: str, payload: Mapping[str, object], principal: Principal | None, *, trace: int
     ) -> object:
         match name:
             case "echo":
@@ -89,6 +101,13 @@ class Shop:
         if not TRACE.startswith(wanted):
             raise NotFound("no trace is kept that begins so.", subject=wanted)
         return self.spans
+
+    def traces(self, limit: int, failed: bool) -> list[Trace]:
+        return [one for one in self.ended if one.failures or not failed][-limit:]
+
+    async def follow(self, failed: bool) -> AsyncGenerator[EndedTraces, None]:
+        yield EndedTraces(self.traces(2, failed), missed=True)
+        await self.left.wait()
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def test_what_an_operator_does_is_on_record(running: Process) -> None:
     assert stat.S_ISSOCK(mode)
     assert stat.S_IMODE(mode) == 0o600
     serves(running)
-    assert "calls till.open" in running.says("operator:")
+    assert "call till.open" in running.says("operator:")
 
 
 def ask_as_stranger(path: Path) -> str:

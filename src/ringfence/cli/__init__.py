@@ -24,14 +24,26 @@ from ringfence.errors import RingfenceError, StartRefused
 from ringfence.tools.log.lines import printable
 
 # The help stands here, so that listing the commands imports none of them.
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Write": {
+        "check": "List everything that is wrong with an application.",
+        "routes": "List what an application answers over HTTP.",
+        "services": "List its services, and which features ask for them.",
+    },
+    "Run": {
+        "run": "Serve an application until SIGTERM or Ctrl-C.",
+        "status": "Say how a running application is.",
+        "trace": "List requests, or show what one of them caused.",
+        "call": "Call a service of a running application.",
+    },
+    "Maintain": {
+        "migrate": "Apply the pending migrations of every database.",
+        "db": "Back up a database, or restore a backup.",
+        "audit": "List who changed what with these commands.",
+    },
+}
 COMMANDS: Mapping[str, str] = {
-    "run": "Serve an application until SIGTERM or Ctrl-C.",
-    "check": "List everything that is wrong with an application; start nothing.",
-    "migrate": "Apply the pending migrations of every database.",
-    "db": "Back up a database, or restore a backup.",
-    "call": "Call a service of a running application.",
-    "status": "Say how a running application is.",
-    "trace": "Show what one request caused, as a waterfall.",
+    name: told for group in GROUPS.values() for name, told in group.items()
 }
 
 
@@ -58,8 +70,10 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        width = max(map(len, COMMANDS))  # the columns of all groups stand below each other
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), told) for name, told in group.items()])
 
 
 def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
