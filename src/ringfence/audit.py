@@ -29,9 +29,8 @@ _ARGUMENTS = 32  # more than any command has; a payload may have as many keys as
 _DONE = "done"
 _OPEN = "unfinished"
 
-# Windows has none of the last three.
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT
-_FLAGS |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+# No link, no pipe that is waited for. Windows has none of these.
+_OWN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 _log = logging.getLogger("ringfence.audit")
 
@@ -161,7 +160,7 @@ class AuditLog:
         for path in self._files(*{_own_uid(), owner}):
             for file in (*(_older(path, n) for n in range(KEPT, 0, -1)), path):
                 try:
-                    content = file.read_bytes()
+                    content = _content(file)
                 except (FileNotFoundError, NotADirectoryError):
                     continue
                 except OSError as error:
@@ -266,7 +265,7 @@ def _alone(lock: Path) -> Iterator[bool]:
 
 def _write(file: Path, line: bytes) -> None:
     """Append a line, in one write: that of another process does not get into it."""
-    descriptor = os.open(file, _FLAGS, 0o600)
+    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | _OWN, 0o600)
     try:
         about = os.fstat(descriptor)
         # A link to another file would have it written into by whoever maintains the data.
@@ -280,6 +279,14 @@ def _write(file: Path, line: bytes) -> None:
             raise OSError(28, "no space is left")
     finally:
         os.close(descriptor)
+
+
+def _content(file: Path) -> bytes:
+    """Return what is in the file; nothing where it is something else, which is not ours."""
+    if not stat.S_ISREG(file.lstat().st_mode):
+        return b""
+    with os.fdopen(os.open(file, os.O_RDONLY | _OWN), "rb") as opened:
+        return opened.read()
 
 
 def _is_whole(descriptor: int) -> bool:

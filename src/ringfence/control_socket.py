@@ -165,7 +165,7 @@ def prepare(folder: Path, *, for_owner: bool = False) -> None:
         pass
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or not (for_owner or found.st_uid == os.geteuid()):
-        raise PermissionError(1, "it belongs to another user")
+        raise PermissionError(1, "it is no folder, or belongs to another user")
     loose = stat.S_IRWXG | stat.S_IRWXO if folder.parent == _ELSEWHERE else stat.S_IWOTH
     if found.st_mode & loose:
         raise PermissionError(1, "other users may write there")

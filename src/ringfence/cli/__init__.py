@@ -37,6 +37,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "call": "Call a service of a running application.",
     },
     "Maintain": {
+        "doctor": "Examine machine, installation and application.",
         "migrate": "Apply the pending migrations of every database.",
         "db": "Back up a database, or restore a backup.",
         "audit": "List who changed what with these commands.",

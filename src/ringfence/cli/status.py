@@ -64,7 +64,8 @@ def _show(found: Status) -> None:
 
 
 def _plugin(plugin: PluginStatus, width: int) -> None:
-    counts = [f"{plugin.calls} calls"] if plugin.calls else []
+    calls = f"{plugin.calls} call{'s' if plugin.calls > 1 else ''}"
+    counts = [calls] if plugin.calls else []
     counts += [f"{plugin.in_flight} in flight"] if plugin.in_flight else []
     say(
         f"  {plugin.id:<{width}}  ",

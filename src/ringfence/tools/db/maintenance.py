@@ -154,7 +154,7 @@ class Examination(Struct, frozen=True):
 
 @runtime_checkable
 class Examined(Protocol):
-    """A `Maintenance` that can also look, for `ringfence doctor`."""
+    """A database that can also be looked at, for `ringfence doctor`."""
 
     def examine(self, limit_s: float) -> Examination:
         """Look at the database and at nothing else, for about `limit_s` seconds; change nothing,
