@@ -46,10 +46,11 @@ def _lines(instance: str, found: Examination) -> Iterator[Line]:
         yield ok(instance, f"{found.file}: {size_text(found.size_bytes)}, {sound}")
     if found.pending and found.size_bytes:
         names = ", ".join(found.pending)
-        told = f"{len(found.pending)} migrations are pending: {names}"
+        count = len(found.pending)
+        told = f"{count} migration{'s are' if count > 1 else ' is'} pending: {names}"
         yield warn(instance, told, "the next start applies them; or now: ringfence migrate")
     elif found.size_bytes and not found.checked:
-        yield ok(instance, f"{found.applied} migrations applied, none pending")
+        yield ok(instance, f"migrations: {found.applied} applied, none pending")
     if found.log_bytes > _LOG_BYTES:
         told = f"its log holds {size_text(found.log_bytes)} that are not in the file"
         yield warn(instance, told, "end what reads for hours: it keeps the log from being emptied")

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ringfence.app import BUILT_IN, load
@@ -16,6 +17,7 @@ from ringfence.cli.doctor.examination import Check, Line, bad, ok
 from ringfence.toolbox import Tools
 
 _AREA = "network"
+_ANSWER_S = 3.0
 _LISTENING = "0A"  # TCP_LISTEN of the kernel's include/net/tcp_states.h
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
@@ -74,7 +76,7 @@ def _elsewhere(what: str) -> str:
 
 def _running(root: Path) -> int | None:
     try:
-        return client.status(root, timeout_s=3).pid
+        return client.status(root, timeout_s=_ANSWER_S).pid
     except (client.NotRunning, client.NoSocket, client.Answered):
         return None
 
@@ -83,13 +85,19 @@ def _holder(port: int) -> int | None:
     """Return the process that listens on a port, where Linux tells this user."""
     inodes = {inode for name in ("tcp", "tcp6") for inode in _listening(name, port)}
     for folder in Path("/proc").glob("[0-9]*/fd") if inodes else ():
-        try:
-            links = [str(entry.readlink()) for entry in folder.iterdir()]
-        except OSError:  # another user's, or it has ended
-            continue
-        if any((found := _SOCKET.fullmatch(link)) and found[1] in inodes for link in links):
+        if inodes & set(_sockets(folder)):
             return int(folder.parent.name)
     return None
+
+
+def _sockets(folder: Path) -> Iterator[str]:
+    """Yield the inodes of a process's sockets, if this user may know."""
+    with suppress(OSError):  # another user's, or it has ended
+        for entry in folder.iterdir():
+            with suppress(OSError):  # closed meanwhile
+                found = _SOCKET.fullmatch(str(entry.readlink()))
+                if found:
+                    yield found[1]
 
 
 def _listening(name: str, port: int) -> Iterator[str]:
