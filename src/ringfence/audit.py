@@ -201,7 +201,8 @@ class AuditLog:
         _log.info("operator:%s: %s", begun.who, begun.what, extra=about)
 
     def _short(self, text: str) -> str:
-        return self._redact(text)[:_TEXT_CHARS]
+        text = self._redact(text)[:_TEXT_CHARS]
+        return text.encode("utf-8", "backslashreplace").decode()  # a file's name may be no text
 
 
 def _joined(begun: Begun, ended: Ended | None) -> Record:
