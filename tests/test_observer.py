@@ -56,8 +56,24 @@ FILES = {
 }
 
 
+KEEPS = {
+    "domains/books/keep.py": feature(
+        """
+        class Keep(Plugin):
+            db: Database
+
+            @service("books.count")
+            async def count(self) -> int:
+                return await self.db.fetch_value("SELECT 1", into=int)
+        """
+    )
+}
+
+
 @asynccontextmanager
-async def started(root: Path, spans: int = 100) -> AsyncIterator[Application]:
+async def started(
+    root: Path, spans: int = 100, files: Mapping[str, str] = FILES
+) -> AsyncIterator[Application]:
     """Boot it with a fake clock, and without a port."""
     overrides: Mapping[str, object] = {
         "kernel": {"spans": spans},
@@ -67,7 +83,7 @@ async def started(root: Path, spans: int = 100) -> AsyncIterator[Application]:
             "log": {"driver": "memory"},
         },
     }
-    app = await boot(load(write(root / "shop", FILES), overrides), state=root)
+    app = await boot(load(write(root / "shop", files), overrides), state=root)
     try:
         yield app
     finally:
@@ -119,6 +135,28 @@ async def test_status_counts_what_is_in_flight(tmp_path: Path) -> None:
             each.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         assert (plugin(app, "till.till").in_flight, app.status().in_flight) == (0, 0)
+
+
+async def test_status_tells_of_a_database_whose_file_is_gone(tmp_path: Path) -> None:
+    """Until it is back, as far as its tool knows; what is read is served on."""
+    async with started(tmp_path, files=KEEPS) as app:
+        clock = app.driver("clock")
+        assert isinstance(clock, FakeClock)
+
+        def state() -> tuple[str, str, str]:
+            (db,) = [tool for tool in app.status().tools if tool.instance == "db"]
+            return app.status().state, db.state, db.reason
+
+        assert state() == ("ready", "healthy", "")
+        file = tmp_path / "shop" / "data" / "shop.db"
+        file.rename(file.with_suffix(".away"))
+        await clock.elapse(2)
+        whole, tool, reason = state()
+        assert (whole, tool) == ("degraded", "degraded")
+        assert "was deleted or moved away while it was in use" in reason
+        assert any("moved away" in why for why in app.status().reasons)
+        file.with_suffix(".away").rename(file)
+        assert state() == ("ready", "healthy", "")
 
 
 async def test_traces_are_the_newest_and_say_what_failed(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from ringfence.kernel.source import Library as SourceLibrary
 from ringfence.kernel.threads import Pool
 from ringfence.kernel.views import View, bind_named
 from ringfence.library import Library
-from ringfence.observer import Observer
+from ringfence.observer import Observer, trouble_of
 from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.redaction import Redactor
 from ringfence.report import EndedTraces, Span, Status, Trace
@@ -183,6 +183,11 @@ class Wires:
         lost = [self.redact(q.finding.message) for q in self.running.lost.values()]
         lost += self._contained(self.running)
         dead = [f"tool {s.instance} is dead" for s in self.running.states.values() if s.refusal]
+        dead += [
+            f"tool {name}: {self.redact(said)}"
+            for name, driver in self.running.drivers.items()
+            if (said := trouble_of(driver))
+        ]
         if self.stopping:
             return Health("stopping", (*lost, *dead))
         return Health("degraded" if lost or dead else "ready", (*lost, *dead))

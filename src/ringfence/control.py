@@ -301,6 +301,7 @@ def _operator(writer: asyncio.StreamWriter) -> int:
     """Return the user at the other end, if it is one that may ask."""
     uid = peer_uid(writer.get_extra_info("socket"))
     if uid is None or uid not in (os.geteuid(), 0):
+        _log.warning("control: user %s was turned away", "unknown" if uid is None else uid)
         raise _Refused(403, "forbidden", "only the user who runs the application may ask")
     return uid
 

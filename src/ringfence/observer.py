@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec.structs import replace
 
@@ -51,6 +51,15 @@ class Observed(Protocol):
     tools: Tools
 
     def health(self) -> Health: ...
+
+
+@runtime_checkable
+class Troubled(Protocol):
+    """A driver that knows of itself that it is not well, without being called."""
+
+    def trouble(self) -> str:
+        """Return what is wrong, for its operator; nothing where nothing is. At once."""
+        ...
 
 
 class Observer:
@@ -182,9 +191,10 @@ class Observer:
     def _tool(self, instance: str, state: ToolState) -> ToolStatus:
         table = self._observed.config.tool(instance)
         driver = table.driver or self._observed.tools.known[table.tool].default_driver
-        refusal = state.refusal() if state.refusal else None
-        word = "dead" if refusal else "healthy"
-        return ToolStatus(instance, table.tool, driver, word, self._redact.cut(state.reason))
+        trouble = trouble_of(self._running.drivers.get(instance))
+        word = "dead" if state.refusal else "degraded" if trouble else "healthy"
+        reason = self._redact.cut(state.reason or trouble)
+        return ToolStatus(instance, table.tool, driver, word, reason)
 
     def _traces(self, new: Sequence[Context], kept: Sequence[Context], failed: bool) -> list[Trace]:
         """Return what the roots among `new` say of their traces, with what is kept of these."""
@@ -233,6 +243,11 @@ class Observer:
         of an answer, it keeps their order."""
         clock = self._observed.clock
         return clock.now() - timedelta(seconds=clock.monotonic())
+
+
+def trouble_of(driver: object) -> str:
+    """Return what a driver says is wrong with it."""
+    return driver.trouble() if isinstance(driver, Troubled) else ""
 
 
 def own_version() -> str:
