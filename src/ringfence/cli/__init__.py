@@ -25,16 +25,29 @@ from ringfence.errors import BudgetExceeded, RingfenceError, StartRefused
 from ringfence.tools.log.lines import printable
 
 # The help stands here, so that listing the commands imports none of them.
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Write": {
+        "new": "Write an application, or parts of one.",
+        "check": "List everything that is wrong with an application.",
+        "routes": "List what an application answers over HTTP.",
+        "services": "List its services, and which features ask for them.",
+    },
+    "Run": {
+        "run": "Serve an application until SIGTERM or Ctrl-C.",
+        "status": "Say how a running application is.",
+        "trace": "List requests, or show what one of them caused.",
+        "call": "Call a service of a running application.",
+    },
+    "Maintain": {
+        "doctor": "Examine machine, installation and application.",
+        "migrate": "Apply the pending migrations of every database.",
+        "db": "Back up a database, or restore a backup.",
+        "audit": "List who changed what with these commands.",
+        "completion": "Print what completes commands in a shell.",
+    },
+}
 COMMANDS: Mapping[str, str] = {
-    "new": "Write an application, or a domain, a feature or a tool of one.",
-    "run": "Serve an application until SIGTERM or Ctrl-C.",
-    "check": "List all that is wrong with an application; start nothing.",
-    "migrate": "Apply the pending migrations of every database.",
-    "db": "Back up a database, or restore a backup.",
-    "call": "Call a service of a running application.",
-    "status": "Say how a running application is.",
-    "trace": "Show what one request caused, as a waterfall.",
-    "completion": "Print the script by which a shell completes the command line.",
+    name: told for group in GROUPS.values() for name, told in group.items()
 }
 
 
@@ -68,8 +81,10 @@ class Verbs(click.Group):
         return [*(CompletionItem(name, help=said) for name, said in found), *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        width = max(map(len, COMMANDS))  # the columns of all groups stand below each other
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), told) for name, told in group.items()])
 
 
 def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:

@@ -14,12 +14,13 @@ from ringfence.errors import Finding, StartRefused
 from ringfence.kernel.ports import ToolEnv
 from ringfence.tools.db.contract import StorageFailure
 from ringfence.tools.db.drivers._sqlite_copy import Work, back_up, open_plain
+from ringfence.tools.db.drivers._sqlite_examination import examine
 from ringfence.tools.db.drivers._sqlite_file import inspect, locate, prepare, refused
 from ringfence.tools.db.drivers._sqlite_migrations import outlook
 from ringfence.tools.db.drivers._sqlite_restore import restore
 from ringfence.tools.db.drivers._sqlite_trouble import backup_name, make_folder
 from ringfence.tools.db.drivers._worker import Worker
-from ringfence.tools.db.maintenance import Backup, Plan, Progress, Restored
+from ringfence.tools.db.maintenance import Backup, Examination, Plan, Progress, Restored
 from ringfence.tools.db.migrations import Migration, discover
 from ringfence.tools.db.outlook import Outlook, compared
 
@@ -36,6 +37,11 @@ class Upkeep:
 
     def findings(self) -> list[Finding]:
         return discover(self._env.domains, self._env.root, self._env.instance)[1]
+
+    def examine(self, limit_s: float) -> Examination:
+        migrations = self._migrations()
+        path = locate(self._configured, self._env, make=False)
+        return examine(path, migrations, self._env.instance, limit_s)
 
     async def plan(self) -> Plan:
         migrations = self._migrations()

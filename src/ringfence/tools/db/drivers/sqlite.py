@@ -243,6 +243,15 @@ class Driver:
             raise stopped()
         return self._streams.stream(statement, params)
 
+    def trouble(self) -> str:
+        """Return what keeps it from being written to; nothing where it is well."""
+        try:
+            if self._presence is not None:
+                self._presence.check()
+        except StorageFailure as failure:
+            return str(failure)
+        return ""
+
     def begin(self, holder: str, hold_s: float | None) -> Coroutine[object, None, WriterSession]:
         """Serve `service.Engine`."""
         if self._writer is None or self._presence is None:
