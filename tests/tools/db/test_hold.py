@@ -2,17 +2,19 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from ringfence import wait
-from ringfence.errors import RingfenceError
+from ringfence.errors import RingfenceError, ToolUnavailable
 from ringfence.testing import boot
 from ringfence.tools.clock.drivers.fake import Driver as FakeClock
-from ringfence.tools.db import Database, HeldTooLong, UnitOfWork, WrongTask
+from ringfence.tools.db import Database, HeldTooLong, UniqueViolation, UnitOfWork, WrongTask
 from ringfence.tools.db.drivers.sqlite import Driver
 from tests.kernel.apps import feature
 from tests.kernel.apps import running as booted
@@ -316,3 +318,31 @@ async def test_a_def_handler_that_holds_it_is_found_on_its_thread(tmp_path: Path
         records = app.tool("log").records  # type: ignore[attr-defined]
         (told,) = [record for record in records if "rolled back; it held" in record.message]
         assert "domains/orders/keep.py:20 in keep" in told.message
+
+
+async def test_what_a_stop_interrupts_leaves_no_lock(tmp_path: Path, clock: FakeClock) -> None:
+    """Another process may write at once, though somebody keeps the error of a statement."""
+    migrations(tmp_path, {"orders": SCHEMA})
+    async with running(make(tmp_path, clock=clock)) as driver:
+        db, inside, kept = handle(driver), asyncio.Event(), list[UniqueViolation]()
+
+        async def hold_on() -> None:
+            async with db.transaction() as tx:
+                await tx.execute(INSERT, "a")
+                try:
+                    async with db.transaction() as inner:
+                        await inner.execute("INSERT INTO note (id) SELECT id FROM note")
+                except UniqueViolation as error:
+                    kept.append(error)
+                inside.set()
+                await tx.fetch_value(ENDLESS.removeprefix("INSERT INTO note (body) "))
+
+        holder = asyncio.create_task(hold_on())
+        await inside.wait()
+        await asyncio.sleep(0)
+        await driver.stop()
+        with closing(sqlite3.connect(tmp_path / "data" / "shop.db", timeout=0)) as other:
+            other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ToolUnavailable):
+            await holder
+        assert kept

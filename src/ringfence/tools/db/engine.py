@@ -38,15 +38,6 @@ class Session(Protocol):
 
     async def run_many(self, statement: Statement, rows: Sequence[Params]) -> int: ...
 
-    async def work(self, function: Callable[..., object], call: Callable[[Execute], R]) -> R:
-        """Run a unit of work where the driver sees fit.
-
-        Args:
-            function: What the author wrote: how long it takes is remembered by it.
-            call: It, to be given the way to execute a statement.
-        """
-        ...
-
     async def mark(self, name: str) -> None:
         """Set a savepoint."""
         ...
@@ -73,6 +64,9 @@ class Session(Protocol):
         ...
 
 
+S = TypeVar("S", bound=Session)
+
+
 class Engine(Protocol):
     """A driver, as this module sees it."""
 
@@ -97,3 +91,31 @@ class Engine(Protocol):
             hold_s: How long it may last; None for what is configured.
         """
         ...
+
+    def work(
+        self, holder: str, function: Callable[..., object], call: Callable[[Execute], R]
+    ) -> Awaitable[R]:
+        """Run a unit of work where the driver sees fit, in a transaction of its own, as `alone`
+        does.
+
+        Args:
+            holder: The plugin that asks.
+            function: What the author wrote: how long it takes is remembered by it.
+            call: It, to be given the way to execute a statement.
+        """
+        ...
+
+
+async def alone(opening: Awaitable[S], run: Callable[[S], Awaitable[R]]) -> R:
+    """Run something in the transaction that is being opened: it is kept if that returns."""
+    session = await opening
+    try:
+        result = await run(session)
+    except Exception:
+        await session.rollback()
+        raise
+    except BaseException:
+        session.undo()
+        raise
+    await session.commit()
+    return result

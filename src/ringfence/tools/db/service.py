@@ -21,7 +21,7 @@ from ringfence.tools.db.contract import (
     Transaction,
     UnitOfWork,
 )
-from ringfence.tools.db.engine import Engine, Session
+from ringfence.tools.db.engine import Engine, Session, alone
 from ringfence.tools.db.prepared import Params, Prepared
 from ringfence.tools.db.rows import Shapes
 from ringfence.tools.db.sql import Kind, Statement, Statements
@@ -31,6 +31,7 @@ from ringfence.tools.db.work import Execute, Work
 
 T = TypeVar("T")
 R = TypeVar("R")
+_NOT_RUN = (CoroutineType, GeneratorType)  # what a call returns of which nothing has run
 
 
 class Handles:
@@ -63,6 +64,7 @@ class Handle:
         self.statements = Prepared(statements, engine.dialect)
         self.shapes = Shapes()
         self.units = units
+        self._run_subject = f"{grant.instance}.run"
 
     @overload
     async def fetch_all(self, sql: Sql, *params: object) -> list[Row]: ...
@@ -106,28 +108,25 @@ class Handle:
         async def run(session: Session) -> int:
             return await session.run_many(statement, given)
 
-        return await self._alone(run, statement.shown, math.inf)
+        return await self._alone(run, statement.shown)
 
     async def run(self, work: Callable[[UnitOfWork], R]) -> R:
-        subject = f"{self.grant.instance}.run"
+        self._expect_alone(self._run_subject)
 
         def call(execute: Execute) -> R:
             unit = Work(execute, self.grant.plugin, self.statements, self.shapes)
             try:
                 result = work(unit)
-                if isinstance(result, CoroutineType | GeneratorType):  # nothing of it has run
+                if isinstance(result, _NOT_RUN):
                     result.close()
-                    raise _not_plain(subject)
+                    raise _not_plain(self._run_subject)
                 if unit.broken:
                     raise unit.unusable()
                 return result
             finally:
                 unit.end()
 
-        async def run(session: Session) -> R:
-            return await session.work(work, call)
-
-        return await self._alone(run, subject, None)
+        return await self.engine.work(self.grant.plugin, work, call)
 
     @overload
     def stream(self, sql: Sql, *params: object) -> Rows[Row]: ...
@@ -167,12 +166,15 @@ class Handle:
         async def run(session: Session) -> R:
             return shape(statement, await session.run(statement, params), into)
 
-        return await self._alone(run, statement.shown, math.inf)
+        return await self._alone(run, statement.shown)
 
-    async def _alone(
-        self, run: Callable[[Session], Awaitable[R]], subject: str, hold_s: float | None
-    ) -> R:
-        """Run something in a transaction of its own."""
+    async def _alone(self, run: Callable[[Session], Awaitable[R]], subject: str) -> R:
+        """Run a statement in a transaction of its own."""
+        self._expect_alone(subject)
+        return await alone(self.engine.begin(self.grant.plugin, math.inf), run)
+
+    def _expect_alone(self, subject: str) -> None:
+        """Raise where a transaction is held, which a write of its own would wait for."""
         context = current.get()
         held = by_hand(self.units) if context is None else context.held
         if held is not None:
@@ -182,17 +184,6 @@ class Handle:
                 subject=subject,
                 hint="Run it through the transaction: `tx.execute(…)`.",
             )
-        session = await self.engine.begin(self.grant.plugin, hold_s)
-        try:
-            result = await run(session)
-        except Exception:
-            await session.rollback()
-            raise
-        except BaseException:
-            session.undo()
-            raise
-        await session.commit()
-        return result
 
 
 def _not_plain(subject: str) -> QueryError:

@@ -1,16 +1,17 @@
 """Statements as features write them: what they are, and how a driver wants to have them.
 
 `tokens(sql)` splits text, `Statements(domain, plugin).of(sql)` gives the prepared form: parameters
-`$n` as `?`, or as `?n` where they are out of order or used twice; a leading comment that says whose
+`$n` as `?`, or as `?n` where one is used twice; a leading comment that says whose
 it is, so that a driver knows, and its cache of statements is one for each plugin.
 Invariant: nothing inside a string, a quoted name or a comment is ever touched. Called by
 `service.py` and `migrations.py`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from itertools import count, pairwise
+from operator import itemgetter
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -37,6 +38,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _SIGNED = re.compile(r"/\* (\S+) (\S+) \*/ ")
+_WRITTEN = re.compile(r"\$\d+/\*(\d+)\*/")  # of a parameter that is not in order, its number
 _SILENT = frozenset({"space", "comment"})
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -105,19 +107,24 @@ _KINDS = {
 _TRANSACTIONAL = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"})
 
 
+Values = tuple[object, ...]
+Bound = Callable[[Values], Values | dict[str, object]]
+
+
 class Statement(Struct, eq=False):
     """A statement, prepared.
 
-    `text` is the driver's text; `shown` is the author's, shortened, for errors. `numbers` is empty
-    where the parameters are all `?`. The last four change: the driver learns them by running the
-    statement.
+    `text` is the driver's text; `shown` is the author's, shortened, for errors. `bound` says how
+    the text takes its values: as they come where it is `in_order`. The last four change: the driver
+    learns them by running the statement.
     """
 
     text: str
     shown: str
     kind: Kind
     parameters: int
-    numbers: tuple[str, ...]
+    in_order: bool
+    bound: Bound
     common: bool  # opens with WITH: drivers cannot always count its changes by themselves
     pace: Pace = Pace.UNPROVEN
     runs: int = 0  # on the event loop
@@ -134,10 +141,6 @@ class Statement(Struct, eq=False):
             subject=self.shown,
             hint="Give one value for each $n, in the order of n.",
         )
-
-    def bound(self, values: tuple[object, ...]) -> tuple[object, ...] | dict[str, object]:
-        """Return values as sqlite3 takes them: from Python 3.14 on, no sequence for `?n`."""
-        return dict(zip(self.numbers, values, strict=True)) if self.numbers else values
 
 
 class Signature(NamedTuple):
@@ -213,10 +216,25 @@ def prepare(sql: str, prefix: str = "") -> Statement:
     kind = _kind(words, shown)
     most = _parameters(words, shown)
     used = [int(word.text[1:]) for word in words if word.kind == "parameter"]
+    once, common = len(used) == most, words[0].keyword == "WITH"
     in_order = used == list(range(1, most + 1))
-    text = prefix + "".join(_translated(piece, in_order) for piece in pieces)
-    numbers = () if in_order else tuple(str(n) for n in range(1, most + 1))
-    return Statement(text, shown, kind, most, numbers, words[0].keyword == "WITH")
+    text = prefix + "".join(_translated(piece, once, in_order) for piece in pieces)
+    return Statement(text, shown, kind, most, in_order, _bound(used, most), common)
+
+
+def _bound(used: list[int], most: int) -> Bound:
+    """Return how values are given to sqlite3: one after another where each is used once."""
+    if used == list(range(1, most + 1)):
+        return _as_they_come
+    if len(used) == most:
+        return itemgetter(*(n - 1 for n in used))
+    numbers = tuple(str(n) for n in range(1, most + 1))
+    # From Python 3.14 on, it takes no sequence for `?n`.
+    return lambda values: dict(zip(numbers, values, strict=True))
+
+
+def _as_they_come(values: Values) -> Values:
+    return values
 
 
 def shorten(sql: str) -> str:
@@ -228,16 +246,20 @@ def shorten(sql: str) -> str:
 def restored(text: str) -> str:
     """Return a prepared text with its parameters written as the author wrote them."""
     numbers = count(1)
-    return "".join(
+    plain = "".join(
         f"${piece.text[1:] or next(numbers)}" if piece.kind == "placeholder" else piece.text
         for piece in tokens(text)
     )
+    return _WRITTEN.sub(r"$\1", plain)
 
 
-def _translated(piece: Token, in_order: bool) -> str:
+def _translated(piece: Token, once: bool, in_order: bool) -> str:
     if piece.kind != "parameter":
         return piece.text
-    return "?" if in_order else f"?{int(piece.text[1:])}"
+    number = int(piece.text[1:])
+    if not once:
+        return f"?{number}"
+    return "?" if in_order else f"?/*{number}*/"
 
 
 def _kind(words: list[Token], shown: str) -> Kind:

@@ -67,7 +67,7 @@ class Session:
     async def run_many(self, statement: Statement, rows: Sequence[Params]) -> int:
         return await self._do(lambda line: run_many(line, statement, rows))
 
-    async def work(self, function: Callable[..., object], call: Callable[[Execute], T]) -> T:
+    async def work(self, call: Callable[[Execute], T]) -> T:
         return await self._do(lambda line: call(partial(self._execute, line)))
 
     def _execute(self, line: Connection, statement: Statement, params: Params) -> Answer:

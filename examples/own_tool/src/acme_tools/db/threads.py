@@ -6,8 +6,9 @@ takes one of `readers`, each stream one of `streams`. Nothing ever runs on the e
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -22,6 +23,7 @@ from ringfence.errors import StartRefused
 from ringfence.kernel.ports import Grant, ToolEnv
 from ringfence.settings import Seconds
 from ringfence.tools.db import Database
+from ringfence.tools.db.engine import alone
 from ringfence.tools.db.maintenance import Maintenance
 from ringfence.tools.db.migrations import discover
 from ringfence.tools.db.prepared import Params
@@ -29,6 +31,9 @@ from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.service import Handles
 from ringfence.tools.db.sql import Statement
 from ringfence.tools.db.timers import Timers
+from ringfence.tools.db.work import Execute
+
+R = TypeVar("R")
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,6 +142,12 @@ class Driver:
             raise
         limit_s = float(self._config.hold) if hold_s is None else hold_s
         return Session(line, self._turn, self._env.clock, limit_s, holder)
+
+    async def work(
+        self, holder: str, function: Callable[..., object], call: Callable[[Execute], R]
+    ) -> R:
+        """Run a unit of work on the thread, in a transaction of its own."""
+        return await alone(self.begin(holder, None), lambda session: session.work(call))
 
     def _running(self) -> Line:
         if self._writer is None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ringfence.errors import ToolError
 from ringfence.tools.db.contract import WrongTask
 from ringfence.tools.db.drivers._sqlite_line import stopped
+from ringfence.tools.db.engine import COMMITTED, NOT_COMMITTED
 
 # A group that is older or larger is committed though others wait: its first member waits as well.
 _MOST_MEMBERS = 512
@@ -63,6 +64,13 @@ class Turn:
     def seize(self) -> bool:
         """Take it if it is free."""
         if self._taken:
+            return False
+        self._taken = True
+        return True
+
+    def seize_here(self) -> bool:
+        """Take it if `take` would return at once."""
+        if self._taken or self.closed or asyncio.get_running_loop() is not self._loop:
             return False
         self._taken = True
         return True
@@ -128,8 +136,18 @@ class Group:
                 waiter.set_result(None)
         self._waiting.clear()
 
-    async def outcome(self) -> asyncio.CancelledError | None:
-        """Wait for the end, come what may; return the cancellation that came meanwhile."""
+    async def outcome(self, *, undone: bool = False) -> None:
+        """Wait for the end, come what may.
+
+        Args:
+            undone: Whether the caller has rolled back, and only wants to know what became of what
+                he saw.
+
+        Raises:
+            ToolError: COMMIT has failed.
+            CancelledError: The cancellation that came meanwhile; unless `undone`, it says how it
+                ended.
+        """
         cancelled: asyncio.CancelledError | None = None
         while not self._settled:
             waiter = asyncio.get_running_loop().create_future()
@@ -138,4 +156,9 @@ class Group:
                 await waiter
             except asyncio.CancelledError as error:
                 cancelled = error
-        return cancelled
+        if cancelled is not None:
+            if not undone:
+                cancelled.add_note(COMMITTED if self.failure is None else NOT_COMMITTED)
+            raise cancelled
+        if self.failure is not None:
+            raise self.failure()

@@ -25,6 +25,7 @@ from ringfence.tools.db.drivers._sqlite_values import native as native
 from ringfence.tools.db.drivers._sqlite_values import order_decimals
 from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.sql import CACHED_STATEMENTS, Kind, Pace, Statement
+from ringfence.tools.db.work import Execute
 
 R = TypeVar("R")
 
@@ -37,19 +38,26 @@ STALLED_S = 0.01
 # A statement that keeps the loop longer in one of so many runs stays away from it for good.
 SELDOM = 1000
 
-_execute = sqlite3.Connection.execute
-_executemany = sqlite3.Connection.executemany
+Call = Callable[..., sqlite3.Cursor]
 
 
 class Line(sqlite3.Connection):
-    """A connection that holds each statement to the tables of its domain, and knows its file."""
+    """A connection that holds each statement to the tables of its domain, and knows its file.
+
+    `step` runs what is run to its end, on one cursor, since one for each statement costs as much as
+    a short one. By itself it holds nothing to a domain: what opens, marks or ends a transaction
+    needs no more, all else goes through `judge`.
+    """
 
     guard: Authorizer
+    step: Call
     path: Path | None = None  # for the errors that name it
     alarm: Callable[[StorageFailure], None] | None = None
 
     def __init__(self, *where: Any, **options: Any) -> None:
         super().__init__(*where, **options)
+        self._cursor = self.cursor()
+        self.step = self._cursor.execute
         order_decimals(self)
         self.share(Border())
 
@@ -65,34 +73,40 @@ class Line(sqlite3.Connection):
             ForeignTable: It uses a table of another domain.
             sqlite3.Error: As ever.
         """
-        guard = self.guard
-        try:
-            if sql in guard.cleared:
-                guard.text = sql
-            else:
-                guard.admit(self, sql)
-            return _execute(self, sql, parameters)
-        except sqlite3.Error as error:
-            judged = guard.judged(self, error)
-            if judged is not None:
-                raise judged from None
-            return self.execute(sql, parameters)
+        return self.judge(super().execute, sql, parameters)
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
         """Run a statement once for each row of parameters; as `execute`."""
         rows = parameters if isinstance(parameters, list) else list(parameters)  # it may run again
+        return self.judge(super().executemany, sql, rows)
+
+    def judge(self, call: Call, sql: str, parameters: Any) -> sqlite3.Cursor:
+        """Run a statement by `call`, held to its domain; see `execute`."""
         guard = self.guard
         try:
             if sql in guard.cleared:
                 guard.text = sql
             else:
                 guard.admit(self, sql)
-            return _executemany(self, sql, rows)
+            return call(sql, parameters)
         except sqlite3.Error as error:
             judged = guard.judged(self, error)
             if judged is not None:
                 raise judged from None
-            return self.executemany(sql, rows)
+            return self.judge(call, sql, parameters)
+
+    def renew(self) -> None:
+        """Replace the cursor of `step` after a failure."""
+        self._drop()
+        with suppress(sqlite3.ProgrammingError):  # it may have been closed
+            self._cursor = self.cursor()
+            self.step = self._cursor.execute
+
+    def _drop(self) -> None:
+        """A cursor keeps its last statement, and with that SQLite would keep file and lock, for as
+        long as somebody keeps the error that its use has raised."""
+        with suppress(sqlite3.ProgrammingError):
+            self._cursor.close()
 
     def interrupt(self) -> None:
         """End the statement that runs, if one does: another thread may have closed it by now."""
@@ -102,6 +116,8 @@ class Line(sqlite3.Connection):
     def close(self) -> None:
         """Close it, and what was kept to judge statements by."""
         self.guard.border.alone.close()
+        self._drop()
+        self.step = super().execute  # says that it is closed
         super().close()
 
 
@@ -154,14 +170,16 @@ def patience(line: sqlite3.Connection, wait_s: float) -> Iterator[None]:
         line.execute("PRAGMA busy_timeout = 0")
 
 
-def run(line: sqlite3.Connection, statement: Statement, values: tuple[object, ...]) -> Answer:
+def run(line: Line, statement: Statement, values: tuple[object, ...]) -> Answer:
     """Run a statement to its end and learn nothing from it."""
     try:
-        bound = statement.bound(values) if statement.numbers else values
-        cursor = line.execute(statement.text, bound)
+        cursor = line.judge(
+            line.step, statement.text, values if statement.in_order else statement.bound(values)
+        )
         columns = cursor.description
         rows = cursor.fetchall() if columns else []
     except FAILURES as error:
+        line.renew()
         raise explained(error, statement, line) from None
     names = tuple([column[0] for column in columns]) if columns else ()
     if statement.kind is Kind.READ:
@@ -172,22 +190,18 @@ def run(line: sqlite3.Connection, statement: Statement, values: tuple[object, ..
     return Answer(names, rows, changed)
 
 
-def run_on_thread(
-    line: sqlite3.Connection, statement: Statement, values: tuple[object, ...]
-) -> Answer:
+def run_on_thread(line: Line, statement: Statement, values: tuple[object, ...]) -> Answer:
     """Run a statement on a thread; it proves short by its own time, without waiting for the lock
     of the interpreter, which a busy event loop holds for milliseconds."""
     return measured(statement, lambda: run(line, statement, values))
 
 
-def run_many(
-    line: sqlite3.Connection, statement: Statement, rows: Sequence[tuple[object, ...]]
-) -> int:
+def run_many(line: Line, statement: Statement, rows: Sequence[tuple[object, ...]]) -> int:
     """Run a statement once for each row, and return the number of rows that it changed in all."""
     if statement.common:  # what begins with WITH is none of those that executemany takes
         return sum(run(line, statement, values).changed for values in rows)
     try:
-        bound = list(map(statement.bound, rows)) if statement.numbers else list(rows)
+        bound = list(rows) if statement.in_order else list(map(statement.bound, rows))
         return line.executemany(statement.text, bound).rowcount
     except FAILURES as error:
         raise explained(error, statement, line) from None
@@ -248,9 +262,7 @@ class Inline:
     def __init__(self) -> None:
         self._spent = 0.0
 
-    def run(
-        self, line: sqlite3.Connection, statement: Statement, values: tuple[object, ...]
-    ) -> Answer:
+    def run(self, line: Line, statement: Statement, values: tuple[object, ...]) -> Answer:
         """Run a statement here and now; after a slow run, the next one is watched."""
         busy = thread_time() if statement.watched else 0.0
         started = perf_counter()
@@ -263,12 +275,12 @@ class Inline:
             if statement.watched or took > SHORT_S:
                 _judge(statement, took, busy)
 
-    def work(self, paced: Paced, call: Callable[[], R]) -> R:
+    def work(self, paced: Paced, call: Callable[[Execute], R], execute: Execute) -> R:
         """Run a unit of work, as `run` does a statement."""
         busy = thread_time() if paced.watched else 0.0
         started = perf_counter()
         try:
-            return call()
+            return call(execute)
         finally:
             took = perf_counter() - started
             self._spent += took

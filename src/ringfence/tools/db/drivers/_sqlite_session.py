@@ -17,6 +17,7 @@ from ringfence.errors import ToolError
 from ringfence.tools.db.contract import HeldTooLong, SerializationFailure, StorageFailure
 from ringfence.tools.db.drivers._sqlite_group import Failure, Group
 from ringfence.tools.db.drivers._sqlite_line import (
+    Pacing,
     measured,
     native,
     run,
@@ -26,7 +27,6 @@ from ringfence.tools.db.drivers._sqlite_line import (
     translated,
 )
 from ringfence.tools.db.drivers._worker import Job
-from ringfence.tools.db.engine import COMMITTED, NOT_COMMITTED
 from ringfence.tools.db.held import whereabouts
 from ringfence.tools.db.prepared import Params
 from ringfence.tools.db.rows import Answer
@@ -118,16 +118,15 @@ class WriterSession:
             self._notice_loss()
             raise
 
-    async def work(self, function: Callable[..., object], call: Callable[[Execute], R]) -> R:
+    async def work(self, pacing: Pacing, call: Callable[[Execute], R]) -> R:
         """Run a unit of work: here once it has proved short, until then on the thread."""
         self._use()
-        pacing = self._writer.pacing(function)
         if pacing.pace is not Pace.SHORT:
             return await self._on_thread(
                 lambda: measured(pacing, lambda: call(self._execute)), True
             )
         try:
-            return self._writer.inline.work(pacing, lambda: call(self._execute))
+            return self._writer.inline.work(pacing, call, self._execute)
         except BaseException:
             self._notice_loss()
             raise
@@ -168,11 +167,11 @@ class WriterSession:
             writer.keep_apart(self._holder)
             return
         seen, before = self._version(), self._group
-        self._do("RELEASE ringfence_member")
+        self._writer.do("RELEASE ringfence_member")
         self._member = False
         await self._begin_anew()
         for name in self._marks:
-            self._do(f"SAVEPOINT {name}")
+            self._writer.do(f"SAVEPOINT {name}")
         if self._read and (before.failure is not None or seen != self._version()):
             raise SerializationFailure(
                 "another process wrote while this transaction was under way.",
@@ -222,25 +221,19 @@ class WriterSession:
 
     async def mark(self, name: str) -> None:
         self._use()
-        self._do(f"SAVEPOINT {name}")
+        self._writer.do(f"SAVEPOINT {name}")
         self._marks.append(name)
 
     async def keep(self, name: str) -> None:
         self._use()
-        self._do(f"RELEASE {name}")
+        self._writer.do(f"RELEASE {name}")
         self._marks.pop()
 
     async def rewind(self, name: str) -> None:
         self._marks.pop()
         if self.alive:
-            self._do(f"ROLLBACK TO {name}")
-            self._do(f"RELEASE {name}")
-
-    def _do(self, sql: str) -> None:
-        try:
-            self._line.execute(sql)
-        except sqlite3.Error as error:
-            raise translated(error, "db.transaction", self._line) from None
+            self._writer.do(f"ROLLBACK TO {name}")
+            self._writer.do(f"RELEASE {name}")
 
     # ---- its end
 
@@ -253,29 +246,28 @@ class WriterSession:
         group = self._group
         if self._member:
             try:
-                self._do("RELEASE ringfence_member")
+                self._writer.do("RELEASE ringfence_member")
             except BaseException:
                 self.undo()
                 raise
         now = self._writer.clock.monotonic()
         group.join(self._holder, self._wrote, now)
         self._leave(now)
-        cancelled = await group.outcome()
-        if cancelled is not None:
-            cancelled.add_note(COMMITTED if group.failure is None else NOT_COMMITTED)
-            raise cancelled
-        if group.failure is not None:
-            raise group.failure()
+        await group.outcome()
 
     async def rollback(self) -> None:
         """Undo it; its failure is known only when what it saw of others is known to be kept."""
         self.undo()
         if self._member and not self._lost:
-            cancelled = await self._group.outcome()
-            if cancelled is not None:
-                raise cancelled
-            if self._group.failure is not None:
-                raise self._group.failure()
+            await self._group.outcome(undone=True)
+
+    async def fail(self, error: BaseException) -> None:
+        """End it after that error of a unit of work."""
+        self._notice_loss()
+        if isinstance(error, Exception):
+            await self.rollback()
+        else:
+            self.undo()
 
     def undo(self) -> None:
         """Undo it and answer nothing: for whoever is cancelled."""
@@ -287,10 +279,10 @@ class WriterSession:
             if not self._member:
                 self._writer.group = None
                 if self._line.in_transaction:
-                    self._line.execute("ROLLBACK")
+                    self._line.step("ROLLBACK")
             elif self._line.in_transaction:
-                self._line.execute("ROLLBACK TO ringfence_member")
-                self._line.execute("RELEASE ringfence_member")
+                self._line.step("ROLLBACK TO ringfence_member")
+                self._line.step("RELEASE ringfence_member")
         except sqlite3.Error as error:
             self._writer.lose(self._group)
             raise translated(error, "db.transaction", self._line) from None
@@ -300,8 +292,7 @@ class WriterSession:
     def _leave(self, now: float | None = None) -> None:
         self._left = True
         now = self._writer.clock.monotonic() if now is None else now
-        self._writer.learn(self._holder, now - self._began_at)
-        self._writer.pass_on(now)
+        self._writer.leave(self._holder, now - self._began_at, now)
 
     # ---- ended by others
 

@@ -12,22 +12,25 @@ from decimal import Decimal
 from uuid import UUID
 
 from ringfence.tools.db.sql import Token, tokens
-from ringfence.tools.db.values import LEAST, MOST, Settled, nul, refused, settled
+from ringfence.tools.db.values import LEAST, MOST, Settled, settled
 
-_NATIVE = frozenset({int, str, bytes, bool, type(None)})
+_NATIVE = frozenset({bytes, bool, type(None)})
 _EXACT = frozenset({"NUMERIC", "DECIMAL"})
 
 
 def native(params: tuple[object, ...], shown: str) -> tuple[object, ...]:
     """Return parameters as SQLite holds them."""
-    if not _NATIVE.issuperset(map(type, params)):
-        return tuple(_native(settled(at, value, shown)) for at, value in enumerate(params))
-    for at, value in enumerate(params):
+    for value in params:
         kind = type(value)
-        if kind is int and not LEAST <= value <= MOST:  # type: ignore[operator]
-            raise refused(at, "an integer past 64 bits", shown)
-        if kind is str and "\0" in value:  # type: ignore[operator]
-            raise nul(at, shown)
+        if kind is int:
+            if LEAST <= value <= MOST:  # type: ignore[operator]
+                continue
+        elif kind is str:
+            if "\0" not in value:  # type: ignore[operator]
+                continue
+        elif kind in _NATIVE:
+            continue
+        return tuple(_native(settled(at, value, shown)) for at, value in enumerate(params))
     return params
 
 

@@ -10,26 +10,17 @@ it. Invariant: while a job is on the thread nobody else touches the connection. 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from types import CodeType
-from weakref import WeakKeyDictionary
 
 from ringfence.errors import ToolError
 from ringfence.kernel.ports import Clock, Timer
 from ringfence.tools.db.contract import Busy, SerializationFailure, StorageFailure
 from ringfence.tools.db.drivers._sqlite_group import Group, Turn
-from ringfence.tools.db.drivers._sqlite_line import (
-    Inline,
-    Line,
-    Pacing,
-    patience,
-    stopped,
-    translated,
-)
+from ringfence.tools.db.drivers._sqlite_line import Inline, Line, patience, stopped, translated
 from ringfence.tools.db.drivers._sqlite_lock import writer
 from ringfence.tools.db.drivers._sqlite_session import WriterSession
+from ringfence.tools.db.drivers._sqlite_units import Units
 from ringfence.tools.db.drivers._worker import Job, Worker
 
 # How long one attempt at another process's lock lasts: a cancelled wait ends this soon.
@@ -58,6 +49,7 @@ class Writer:
         self.inline = inline
         self.clock = clock
         self.turn = Turn(self._when_idle)
+        self.units = Units(self)
         self.group: Group | None = None  # set while a BEGIN is in force
         self.holder: WriterSession | None = None
         self.committed: Callable[[], object] = _settled_alone  # called after each COMMIT that wrote
@@ -65,8 +57,6 @@ class Writer:
         self._busy_timeout_s = busy_timeout_s
         self._hold_s = hold_s
         self._slow: dict[str, int] = {}
-        # By their code, weakly: functions are made anew for each run, and plugins are replaced.
-        self._pacings: WeakKeyDictionary[CodeType, Pacing] = WeakKeyDictionary()
         self._soon = False
         self._timer: Timer | None = None
         self._timer_at = 0.0
@@ -80,6 +70,32 @@ class Writer:
             holder: The plugin that asks.
             hold_s: How long it may last; None for what is configured.
         """
+        member = self.open_now(holder)
+        if member is None:
+            member = await self._open_in_turn(holder)
+        session = self.holder = self.session(holder, member, hold_s, self.clock.monotonic())
+        self.watch(session.ends_at)
+        return session
+
+    def open_now(self, holder: str) -> bool | None:
+        """Take the turn and open a transaction, as `begin`, if nothing has to be waited for.
+
+        Returns:
+            Whether others have ended before it in the same group; None if it has to wait.
+        """
+        if holder in self._slow or not self.turn.seize_here():
+            return None
+        member = self.group is not None
+        try:
+            self.line.step("SAVEPOINT ringfence_member" if member else "BEGIN IMMEDIATE")
+        except sqlite3.Error:  # what it is, whoever waits for the lock is told
+            self.turn.give()
+            return None
+        if not member:
+            self.group = Group()
+        return member
+
+    async def _open_in_turn(self, holder: str) -> bool:
         asked_at = self.clock.monotonic()
         await self.turn.take()
         try:
@@ -89,29 +105,34 @@ class Writer:
                 raise stopped()
             member = self.group is not None
             if member:
-                self.line.execute("SAVEPOINT ringfence_member")
+                self.do("SAVEPOINT ringfence_member")
             else:
                 await self.open(asked_at)
-        except BaseException as error:
+        except BaseException:
             self.pass_on(self.clock.monotonic())
-            if isinstance(error, sqlite3.Error):
-                raise translated(error, "db.transaction", self.line) from None
             raise
+        return member
+
+    def session(
+        self, holder: str, member: bool, hold_s: float | None, began_at: float
+    ) -> WriterSession:
+        """Return the transaction that has been opened, for whoever needs more than its end."""
         assert self.group is not None
         limit_s = self._hold_s if hold_s is None else hold_s
-        now = self.clock.monotonic()
-        session = self.holder = WriterSession(self, self.group, holder, member, limit_s, now)
-        self.watch(session.ends_at)
-        return session
+        return WriterSession(self, self.group, holder, member, limit_s, began_at)
+
+    def do(self, sql: str) -> None:
+        """Run what marks a transaction or ends it."""
+        try:
+            self.line.step(sql)
+        except sqlite3.Error as error:
+            raise translated(error, "db.transaction", self.line) from None
 
     async def open(self, asked_at: float | None = None) -> None:
         """BEGIN, for whoever has the turn; who has waited for that has waited for the lock."""
         try:
-            self.line.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            refused = translated(error, "db.transaction", self.line)
-            if not isinstance(refused, Busy):
-                raise refused from None
+            self.do("BEGIN IMMEDIATE")
+        except Busy:
             waited_s = 0.0 if asked_at is None else self.clock.monotonic() - asked_at
             await self._open_later(self._busy_timeout_s - waited_s)
         self.group = Group()
@@ -170,8 +191,8 @@ class Writer:
         if self.group is not None and self.turn.seize():
             self._commit_group()
 
-    def learn(self, holder: str, held_s: float) -> None:
-        """Remember who holds the connection for long, until he has been short often enough."""
+    def leave(self, holder: str, held_s: float, now: float) -> None:
+        """Pass it on; remember who has held it for long, until he has been short often enough."""
         apart = self._slow.get(holder, 0)
         if held_s > _SLOW_S:
             self.keep_apart(holder)
@@ -179,20 +200,11 @@ class Writer:
             self._slow[holder] = apart - 1
         elif apart:
             del self._slow[holder]
+        self.pass_on(now)
 
     def keep_apart(self, holder: str) -> None:
         """Let what others have ended be committed before he writes."""
         self._slow[holder] = min(_MOST_APART, self._slow.get(holder, 0) + _APART)
-
-    def pacing(self, function: Callable[..., object]) -> Pacing:
-        """Return what is known of how long a unit of work takes; of what has no code, nothing."""
-        code = getattr(getattr(function, "func", function), "__code__", None)
-        if not isinstance(code, CodeType):
-            return Pacing()
-        known = self._pacings.get(code)
-        if known is None:
-            known = self._pacings[code] = Pacing()
-        return known
 
     # ---- COMMIT
 

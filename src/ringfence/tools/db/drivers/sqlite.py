@@ -10,10 +10,10 @@ Made, started and stopped by the kernel, which hands out what `handle` returns.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -38,6 +38,9 @@ from ringfence.tools.db.rows import Answer
 from ringfence.tools.db.service import Handles
 from ringfence.tools.db.sql import Statement
 from ringfence.tools.db.timers import Timers
+from ringfence.tools.db.work import Execute
+
+R = TypeVar("R")
 
 # How long stop waits for a statement or a sync that does not end; its thread is a daemon.
 STOP_S = 5.0
@@ -254,6 +257,15 @@ class Driver:
 
     def begin(self, holder: str, hold_s: float | None) -> Coroutine[object, None, WriterSession]:
         """Serve `service.Engine`."""
+        return self._present().begin(holder, hold_s)
+
+    def work(
+        self, holder: str, function: Callable[..., object], call: Callable[[Execute], R]
+    ) -> Coroutine[object, None, R]:
+        """Serve `service.Engine`."""
+        return self._present().units.run(holder, function, call)
+
+    def _present(self) -> Writer:
         if self._writer is None or self._presence is None:
             raise stopped()
         try:
@@ -261,4 +273,4 @@ class Driver:
         except StorageFailure as failure:
             self._alarm(failure)
             raise
-        return self._writer.begin(holder, hold_s)
+        return self._writer
