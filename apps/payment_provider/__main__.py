@@ -16,10 +16,6 @@ import sys
 import threading
 from collections.abc import Sequence
 
-import uvicorn
-
-from apps.payment_provider.provider import Provider
-
 HOST = "127.0.0.1"
 
 
@@ -83,6 +79,11 @@ def _run_beside(listener: socket.socket, url: str, command: list[str]) -> None:
 
 
 def _serve(listener: socket.socket) -> None:
+    # Not by the process that only becomes another one.
+    import uvicorn
+
+    from apps.payment_provider.provider import Provider
+
     key = os.environ.get("PAYMENT_PROVIDER_KEY", "only-for-trying-out")
     # What breaks off on demand would be reported as a failure of the server.
     config = uvicorn.Config(Provider(key), lifespan="off", log_level=100, access_log=False)

@@ -70,14 +70,14 @@ async def test_a_spreadsheet_is_imported_but_for_the_rows_that_are_wrong(
         "new-d,D,ware,250\n"
     )
     files = {"sheet": ("new.csv", sheet.encode(), "text/csv")}
-    answer = (await shop.http.post("/products/import", files=files)).json()
+    answer = (await shop.http.post("/imports/products", files=files)).json()
     assert isinstance(answer, dict)
     assert answer["added"] == 2
     assert [refused["line"] for refused in answer["refused"]] == [3, 4, 5]
     assert "the catalogue has it already" in answer["refused"][0]["why"]
     assert (await shop.http.get("/products/new-d")).status == 200
     binary = {"sheet": ("new.csv", PNG, "text/csv")}
-    assert code(await shop.http.post("/products/import", files=binary)) == (422, "invalid")
+    assert code(await shop.http.post("/imports/products", files=binary)) == (422, "invalid")
 
 
 async def test_a_picture_is_kept_and_shown_with_its_product(shop: TestApplication) -> None:

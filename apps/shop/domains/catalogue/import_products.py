@@ -42,7 +42,7 @@ class Imported(Struct):
 class ImportProducts(Plugin):
     db: Database
 
-    @post("/products/import")
+    @post("/imports/products")
     async def take(self, sheet: UploadFile) -> Imported:
         """Import a CSV file with the columns sku, name, category, price_cents, description."""
         rows, refused = _read(await sheet.read())

@@ -6,8 +6,9 @@ a file that nobody refers to, and never a row without its file.
 """
 
 import hashlib
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from domains.catalogue._products import NoSuchProduct
 from ringfence import Invalid, Plugin
@@ -20,6 +21,8 @@ MAX_PICTURE_BYTES = 2 << 20
 FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 # By what such files begin with: what the client calls its upload proves nothing.
 _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF8": "gif"}
+
+PictureName = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\.(png|jpg|gif)$")]
 
 
 class Picture(Struct):
@@ -46,6 +49,6 @@ class KeepPicture(Plugin):
         return Picture(path)
 
     @get("/pictures/{name}")
-    async def show(self, name: str) -> File:
+    async def show(self, name: PictureName) -> File:
         """Hand a picture out; its name says which version it is."""
         return File(await self.pictures.get(name), headers=FOREVER, inline=True)
