@@ -73,6 +73,17 @@ async def test_holding_stock_twice_for_an_order_holds_it_once() -> None:
         assert await available(app, "tea-assam") == 116
 
 
+async def test_nothing_is_held_any_more_for_an_order_that_was_released() -> None:
+    """Who was holding it, and comes too late, is refused; so is who comes after it was shipped."""
+    async with open_shop() as (app, _):
+        lines = [{"sku": "tea-assam", "quantity": 4}]
+        for order_id, end in ((7, "inventory.release"), (8, "inventory.ship")):
+            await app.call(end, order_id=order_id)
+            with pytest.raises(Conflict, match="released or shipped before"):
+                await app.call("inventory.hold", order_id=order_id, lines=lines)
+        assert await available(app, "tea-assam") == 120
+
+
 async def test_an_invalid_order_is_told_every_fault_at_once(shop: TestApplication) -> None:
     """Missing, wrong and unknown fields of all lines come in one answer."""
     lines = [{"sku": "tea-assam"}, {"sku": 5, "quantity": 0}]
