@@ -14,10 +14,10 @@ does on demand: by the card, for one charge, or by `PUT /control`, for all.
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -56,7 +56,7 @@ class Control(Struct, forbid_unknown_fields=True):
     """What is wrong with all: nothing, no answer in time, 503, or 402 for every charge."""
 
     mode: Literal["work", "stall", "fail", "refuse"] = "work"
-    stall_s: float = 30.0
+    stall_s: Annotated[float, Meta(ge=0, le=600)] = 30.0
 
 
 class Problem(Struct):
@@ -105,7 +105,7 @@ class Provider:
         if method == "PUT":
             try:
                 self.control = msgspec.json.decode(body, type=Control)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 return _problem(422, "invalid", str(error))
         return 200, self.control, "answer"
 
@@ -127,7 +127,7 @@ class Provider:
         try:
             do = self._charge if path == "/v1/charges" else self._refund
             status, value, manner = do(body)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             return _problem(422, "invalid", str(error))
         if key and status < 500:
             self._answers[key] = (body, status, value)

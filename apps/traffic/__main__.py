@@ -10,9 +10,9 @@ import json
 import math
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 from threading import Event, Thread
 from urllib.parse import urlsplit
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     given = _parsed(arguments)
     try:
         skus = _skus(given.url)
-    except (urllib.error.URLError, ValueError, KeyError) as error:
+    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
         sys.stderr.write(f"{given.url}: no shop answers there: {error}. Start it by `make run`.\n")
         return 1
     tally, stop = Tally(), Event()

@@ -68,7 +68,7 @@ class Customer:
         self._skus = skus
         self._tally = tally
         self._chance = random.Random(seed)  # noqa: S311 - nothing secret hangs on it
-        self._pause_s = pause_s
+        self._pause_s = max(pause_s, 0.001)
         self._connection = HTTPConnection(host, timeout=TIMEOUT_S)
 
     def shop(self, stop: Event) -> None:

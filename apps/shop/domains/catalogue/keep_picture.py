@@ -2,7 +2,8 @@
 
 A picture is stored under a name that is made of its content, so that a browser may keep it for
 ever. It is stored before the row that speaks of it changes: whatever is cut off in between leaves
-a file that nobody refers to, and never a row without its file.
+a file that nobody refers to, and never a row without its file. One that was replaced stays, for
+the pages that still show it.
 """
 
 import hashlib

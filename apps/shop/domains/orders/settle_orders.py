@@ -55,7 +55,7 @@ class SettleOrders(Plugin):
 
 
 _GIVE_UP = """
-    UPDATE orders SET status = 'cancelling', why = 'it could not be paid for in time'
+    UPDATE orders SET status = 'cancelling', why = 'it could not be completed in time'
     WHERE status = 'pending' AND ordered_at < $1
 """
 _LEFT = """
