@@ -124,6 +124,7 @@ ADA = {"name": "Another Ada", "email": "ada@example.com"}
         ("POST /stock/none/receipts", {"quantity": 1}, 404, "catalogue.no_such_product"),
         ("POST /orders", UNKNOWN_LINE, 404, "catalogue.no_such_product"),
         ("POST /products", NEW_TEA, 409, "catalogue.product_exists"),
+        ("POST /products", {**NEW_TEA, "sku": "tea-a\n"}, 422, "invalid"),
         ("GET /orders/first", None, 422, "invalid"),
         ("GET /products?limit=0", None, 422, "invalid"),
         ("GET /nothing", None, 404, "no_such_route"),

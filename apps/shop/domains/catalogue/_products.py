@@ -7,7 +7,8 @@ from msgspec import Meta, Struct
 from ringfence import NotFound
 
 Category = Literal["tea", "coffee", "brewing", "ware", "pantry"]
-Sku = Annotated[str, Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
+# `$` would let a line break through at the end.
+Sku = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$(?!\n)", max_length=40)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Description = Annotated[str, Meta(max_length=1000)]
 PriceCents = Annotated[int, Meta(gt=0, le=10_000_000)]

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from ringfence import Conflict, NotFound
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
-# Whether mail arrives there, only mail can tell.
+# Whether mail arrives there, only mail can tell. `$` would let a line break through at the end.
 Email = Annotated[
     str, Meta(pattern=r"^[a-z0-9._+-]+@[a-z0-9-]+(\.[a-z0-9-]+)+$(?!\n)", max_length=200)
 ]
