@@ -1,24 +1,31 @@
 # Needs make and a Python of 3.11 or later; everything else lives in .venv/, made on first use.
 PORT ?= 8000
+PROVIDER_PORT ?= 8001
 VENV := .venv
 BIN  := $(VENV)/bin
 PEER := .bench-peer
 DOCS := .docs-venv
 PIP  := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test check docs bench clean
+.PHONY: help run traffic test check docs bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run     serve the shop on http://127.0.0.1:$(PORT) (PORT=9000 for another port)"
+	@echo "make traffic play customers against the running shop (ARGS=\"--seconds 30 --customers 20\")"
 	@echo "make test    check, then the tests"
 	@echo "make check   lint, format, types, direction of imports, snippets of the documents"
 	@echo "make docs    the site of the documents: dist/docs/index.html"
 	@echo "make bench   measure, and compare with others"
 	@echo "make clean   remove what these targets made"
 
+# The shop, and beside it the payment provider that it charges cards at.
 run: $(VENV)/.ready
-	@exec $(BIN)/ringfence run apps/shop --host 127.0.0.1 --port $(PORT)
+	@exec $(BIN)/python -m apps.payment_provider --port $(PROVIDER_PORT) -- \
+		$(BIN)/ringfence run apps/shop --host 127.0.0.1 --port $(PORT)
+
+traffic: $(VENV)/.ready
+	@$(BIN)/python -m apps.traffic --url http://127.0.0.1:$(PORT) $(ARGS)
 
 test: check
 	@echo "tests"

@@ -10,6 +10,7 @@ it. Invariant: while a job is on the thread nobody else touches the connection. 
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
