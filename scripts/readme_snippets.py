@@ -4,7 +4,8 @@ A ```python, ```toml or ```sql block whose first line is a comment with a file n
 file, in a temporary folder of the document's own. In a ```console block each line `$ command` runs
 there, and the lines below it must be what it prints; `...` stands for anything. A command that ends
 with `&` keeps running, once it has printed what is shown, until a line `^C` or the end of the
-document. Other blocks are prose. Documents run beside each other, so each has ports of its own.
+document, and `cd` holds for all that comes after it. Other blocks are prose. Documents run beside
+each other, so each has ports of its own.
 """
 
 import os
@@ -92,6 +93,9 @@ def run(document: Path, folder: Path, running: list[subprocess.Popen[bytes]]) ->
                 interrupt(prompt.removeprefix("^C"), folder, running)
                 continue
             line, _, shown = prompt.partition("\n")
+            if line.startswith("cd "):
+                folder /= line.removeprefix("cd ").strip()
+                continue
             if which(line.split()[0], path=SEARCH) is None:
                 left_out.append(f"{document}: not run, it is not installed here: {line}")
                 continue
