@@ -570,7 +570,7 @@ def test_junk_in_overrides_gives_a_configuration_or_a_refusal(
         ("FALSE", "write false in small letters"),
         ("None", "leave the key out: TOML has no empty value"),
         ("sqlite", "write text in quotes"),
-        ("@", ""),
+        ("@", "correct it there; text stands in quotes"),
     ],
 )
 def test_a_word_that_is_no_value_says_what_to_write(tmp_path: Path, value: str, fix: str) -> None:
