@@ -1,47 +1,49 @@
 # Needs make and a Python of 3.11 or later; everything else lives in .venv/, made on first use.
 PORT ?= 8000
+PROVIDER_PORT ?= 8001
 VENV := .venv
 BIN  := $(VENV)/bin
 PEER := .bench-peer
+DOCS := .docs-venv
 PIP  := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test check bench clean
+.PHONY: help run traffic test check docs bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run     serve the shop on http://127.0.0.1:$(PORT) (PORT=9000 for another port)"
+	@echo "make traffic play customers against the running shop (ARGS=\"--seconds 30 --customers 20\")"
 	@echo "make test    check, then the tests"
 	@echo "make check   lint, format, types, direction of imports, snippets of the documents"
+	@echo "make docs    the site of the documents: dist/docs/index.html"
 	@echo "make bench   measure, and compare with others"
 	@echo "make clean   remove what these targets made"
 
+# The shop, and beside it the payment provider that it charges cards at.
 run: $(VENV)/.ready
-	@exec $(BIN)/ringfence run apps/shop --host 127.0.0.1 --port $(PORT)
+	@exec $(BIN)/python -m apps.payment_provider --port $(PROVIDER_PORT) -- \
+		$(BIN)/ringfence run apps/shop --host 127.0.0.1 --port $(PORT)
+
+traffic: $(VENV)/.ready
+	@$(BIN)/python -m apps.traffic --url http://127.0.0.1:$(PORT) $(ARGS)
 
 test: check
 	@echo "tests"
 	@$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 check: $(VENV)/.ready-dev
-	@echo "ruff: lint"
-	@$(BIN)/ruff check --quiet .
-	@echo "ruff: format"
-	@$(BIN)/ruff format --quiet --check . || { $(BIN)/ruff format --check .; exit 1; }
-	@echo "mypy"
-	@$(BIN)/mypy --no-error-summary
-	@echo "pyright"
-	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings >$(VENV)/pyright.txt \
-		|| { cat $(VENV)/pyright.txt; exit 1; }
-	@echo "imports"
-	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
-	@echo "snippets"
-	@$(BIN)/python scripts/readme_snippets.py README.md docs/*.md
+	@$(BIN)/python -m scripts.checks
+
+docs: $(DOCS)/.ready
+	@$(DOCS)/bin/python -m sphinx --quiet --fail-on-warning --keep-going \
+		-b html -c docs -d $(DOCS)/doctrees . dist/docs
+	@echo "dist/docs/index.html"
 
 bench: $(VENV)/.ready $(PEER)/.ready
 	@$(BIN)/python -m bench.run $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(PEER) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEER) $(DOCS) docs/reference .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf bench/results dist apps/shop/data apps/shop/.ringfence examples/data examples/.ringfence
 	find src apps examples tests bench scripts typing_tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -81,4 +83,10 @@ $(PEER)/.ready: bench/peers.txt $(VENV)/.ready
 	@$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable \
 		| grep -E '^(uvicorn|httptools|uvloop|msgspec|wsproto)==' >$(PEER)/constraints.txt
 	@$(PEER)/bin/python $(PIP) -c $(PEER)/constraints.txt -r bench/peers.txt
+	@touch $@
+
+$(DOCS)/.ready: pyproject.toml | $(BIN)/python
+	@echo "$(DOCS): what makes the site"
+	@$(BIN)/python -m venv --clear $(DOCS)
+	@$(DOCS)/bin/python $(PIP) --editable '.[docs]'
 	@touch $@

@@ -4,7 +4,8 @@ A ```python, ```toml or ```sql block whose first line is a comment with a file n
 file, in a temporary folder of the document's own. In a ```console block each line `$ command` runs
 there, and the lines below it must be what it prints; `...` stands for anything. A command that ends
 with `&` keeps running, once it has printed what is shown, until a line `^C` or the end of the
-document. Other blocks are prose.
+document, and `cd` holds for all that comes after it. Other blocks are prose. Documents run beside
+each other, so each has ports of its own.
 """
 
 import os
@@ -13,11 +14,15 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
 
-PATIENCE_S = 30.0
+# Of each command; several run at once, beside the type checkers.
+PATIENCE_S = 60.0
+# Documents at a time: what they run waits more than it computes.
+MOST = 4
 BLOCK = re.compile(r"^```(python|toml|sql|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"(?:#|--) ([\w./-]+\.\w+)\n")
 # The programs of the environment that runs this come first.
@@ -72,8 +77,10 @@ def interrupt(shown: str, folder: Path, running: list[subprocess.Popen[bytes]]) 
         raise Mismatch(f"^C\nshown:\n{shown}\nprinted:\n{printed}")
 
 
-def run(document: Path, folder: Path, running: list[subprocess.Popen[bytes]]) -> None:
-    """Write one document's files and run its commands, in the order of the document."""
+def run(document: Path, folder: Path, running: list[subprocess.Popen[bytes]]) -> list[str]:
+    """Write one document's files and run its commands, in the order of the document; return what
+    was left out."""
+    left_out: list[str] = []
     for language, block in BLOCK.findall(document.read_text()):
         named = FILE_NAME.match(block)
         if language != "console" and named:
@@ -86,27 +93,42 @@ def run(document: Path, folder: Path, running: list[subprocess.Popen[bytes]]) ->
                 interrupt(prompt.removeprefix("^C"), folder, running)
                 continue
             line, _, shown = prompt.partition("\n")
+            if line.startswith("cd "):
+                folder /= line.removeprefix("cd ").strip()
+                continue
             if which(line.split()[0], path=SEARCH) is None:
-                print(f"{document}: not run, it is not installed here: {line}")
+                left_out.append(f"{document}: not run, it is not installed here: {line}")
                 continue
             execute(line.rstrip(), shown, folder, running)
+    return left_out
+
+
+def examine(document: Path) -> tuple[list[str], Mismatch | None]:
+    """Run one document in a folder of its own; return what was left out, or what is wrong."""
+    running: list[subprocess.Popen[bytes]] = []
+    with TemporaryDirectory(prefix="snippets-") as folder:
+        try:
+            return run(document, Path(folder), running), None
+        except Mismatch as mismatch:
+            return [], mismatch
+        finally:
+            for process in running:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGTERM)
+                    process.wait(PATIENCE_S)
 
 
 def main(documents: list[str]) -> int:
     failed = 0
-    for document in map(Path, documents):
-        running: list[subprocess.Popen[bytes]] = []
-        with TemporaryDirectory(prefix="snippets-") as folder:
-            try:
-                run(document, Path(folder), running)
-            except Mismatch as mismatch:
+    with ThreadPoolExecutor(MOST) as pool:
+        for document, (left_out, wrong) in zip(
+            documents, pool.map(examine, map(Path, documents)), strict=True
+        ):
+            for line in left_out:
+                print(line)
+            if wrong is not None:
                 failed = 1
-                print(f"{document}: shows something else\n{mismatch}", file=sys.stderr)
-            finally:
-                for process in running:
-                    if process.poll() is None:
-                        os.killpg(process.pid, signal.SIGTERM)
-                        process.wait(PATIENCE_S)
+                print(f"{document}: shows something else\n{wrong}", file=sys.stderr)
     return failed
 
 

@@ -561,3 +561,21 @@ def test_junk_in_overrides_gives_a_configuration_or_a_refusal(
     """What a test or the command line hands in is checked like a file."""
     (app / "ringfence.toml").unlink(missing_ok=True)
     assert _outcome(app, document) != ()
+
+
+@pytest.mark.parametrize(
+    "value,fix",
+    [
+        ("True", "write true in small letters"),
+        ("FALSE", "write false in small letters"),
+        ("None", "leave the key out: TOML has no empty value"),
+        ("sqlite", "write text in quotes"),
+        ("@", "correct it there; text stands in quotes"),
+    ],
+)
+def test_a_word_that_is_no_value_says_what_to_write(tmp_path: Path, value: str, fix: str) -> None:
+    """Where it stands; the word itself is not shown."""
+    (tmp_path / "ringfence.toml").write_text(f"[tools.db]\nmigrate = {value}\n")
+    with pytest.raises(StartRefused) as caught:
+        load(tmp_path)
+    assert [(each.line, each.fix) for each in caught.value.findings] == [(2, fix)]

@@ -9,23 +9,41 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ringfence.audit import AuditLog
 from ringfence.cli import client
 from ringfence.config import Secret
-from ringfence.control import CONNECTIONS, REQUEST_BYTES, Answer, ControlServer, Problem
+from ringfence.control import CONNECTIONS, ControlServer
+from ringfence.control_messages import (
+    REQUEST_BYTES,
+    Answer,
+    Command,
+    Problem,
+    Question,
+    Request,
+)
 from ringfence.control_socket import Claim, candidates
 from ringfence.errors import Conflict, Fault, Invalid, PluginQuarantined, StartRefused
 from ringfence.kernel.context import Principal
-from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
+from ringfence.report import (
+    DomainStatus,
+    EndedTraces,
+    PluginStatus,
+    Span,
+    Status,
+    ToolStatus,
+    Trace,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +51,7 @@ SPAN = Span(
     "0" * 31 + "1", "0" * 15 + "2", "", "100", "orders.place", "orders.place_order", "POST /orders",
     datetime(2030, 1, 1, tzinfo=UTC), 0.25, 3,
 )  # fmt: skip
+TRACE = Trace(SPAN.trace_id, SPAN.started_at, 0.25, "POST /orders", "orders.place", "orders.place")
 STATUS = Status(
     "shop",
     "degraded",
@@ -50,13 +69,16 @@ class Shop:
 
     def __init__(self) -> None:
         self.principals: list[Principal | None] = []
+        self.traced: list[int] = []
         self.hold = asyncio.Event()
         self.calls: asyncio.Queue[str] = asyncio.Queue()
+        self.ended: asyncio.Queue[EndedTraces | None] = asyncio.Queue()
 
     async def call(
-        self, name: str, payload: Mapping[str, object], principal: Principal | None
+        self, name: str, payload: Mapping[str, object], principal: Principal | None, *, trace: int
     ) -> object:
         self.principals.append(principal)
+        self.traced.append(trace)
         self.calls.put_nowait(name)
         match name:
             case "echo":
@@ -85,6 +107,20 @@ class Shop:
 
     def trace(self, wanted: str) -> list[Span]:
         return [SPAN] if SPAN.trace_id.startswith(wanted) else []
+
+    def traces(self, limit: int, failed: bool) -> list[Trace]:
+        return [] if failed else [TRACE] * limit
+
+    async def follow(self, failed: bool) -> AsyncGenerator[EndedTraces, None]:
+        self.calls.put_nowait("follow")
+        try:
+            while True:
+                ended = await self.ended.get()
+                if ended is None:
+                    raise Conflict("no more.")
+                yield ended
+        finally:
+            self.calls.put_nowait("left")
 
 
 @pytest.fixture
@@ -192,6 +228,121 @@ async def test_questions_are_answered_side_by_side(
     assert await waiting == "waited"
 
 
+async def test_traces_come_back_typed(server: ControlServer, root: Path) -> None:
+    """As many as were asked for."""
+    assert await asyncio.to_thread(client.traces, root, 3, False) == [TRACE] * 3
+    assert await asyncio.to_thread(client.traces, root, 3, True) == []
+
+
+# ---- what is on record
+
+
+def test_every_request_says_whether_it_may_change_something() -> None:
+    """What does is a command, and is audited."""
+    for request in get_args(Request):
+        assert issubclass(request, Question) != issubclass(request, Command)
+
+
+async def test_a_call_is_on_record(server: ControlServer, root: Path, shop: Shop) -> None:
+    """Who, what, with which names, and how it ended; none of the values."""
+    await ask(root, "echo", {"password": "canary"})
+    await refused(root, "conflict")
+    await refused(root, "crash")
+    echo, conflict, crash = AuditLog(root).read()
+    assert (echo.what, echo.arguments, echo.outcome) == ("call echo", ("password",), "done")
+    assert echo.uid == os.geteuid()
+    assert [conflict.outcome, crash.outcome] == ["conflict", "internal"]
+    assert [f"{trace:032x}" for trace in shop.traced] == [
+        one.trace_id for one in (echo, conflict, crash)
+    ]
+    assert b"canary" not in (root / ".ringfence" / "audit.jsonl").read_bytes()
+
+
+async def test_what_changes_nothing_is_not_on_record(server: ControlServer, root: Path) -> None:
+    """Whoever looks all day fills no file."""
+    await asyncio.to_thread(client.status, root)
+    await asyncio.to_thread(client.trace, root, "0000")
+    await asyncio.to_thread(client.traces, root, 3, False)
+    await raw(root, b'{"do":"call"}\n')
+    assert AuditLog(root).read() == []
+
+
+async def test_a_call_that_cannot_be_recorded_is_refused(
+    server: ControlServer, root: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It says why, reaches no service, and what changes nothing is answered."""
+    monkeypatch.setattr("ringfence.control_socket._ELSEWHERE", tmp_path / "missing")
+    (root / ".ringfence" / "audit.jsonl").mkdir()
+    problem = await refused(root, "echo")
+    assert (problem.status, problem.code) == (503, "audit_unavailable")
+    assert "audit.jsonl" in problem.detail
+    assert shop.principals == []
+    assert await asyncio.to_thread(client.status, root) == STATUS
+
+
+# ---- streams
+
+
+async def follow(root: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    path = str(root / ".ringfence" / "control.sock")
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(b'{"do":"follow"}\n')
+    return reader, writer
+
+
+async def test_a_stream_is_a_line_for_each_value(
+    server: ControlServer, root: Path, shop: Shop
+) -> None:
+    """As they come, until the other end hangs up; then nothing is left of it."""
+    reader, writer = await follow(root)
+    for missed in (False, True):
+        shop.ended.put_nowait(EndedTraces([TRACE], missed))
+        answer = msgspec.json.decode(await reader.readline(), type=Answer)
+        assert msgspec.json.decode(answer.result, type=EndedTraces) == EndedTraces([TRACE], missed)
+    writer.close()
+    assert [await shop.calls.get(), await shop.calls.get()] == ["follow", "left"]
+
+
+async def test_a_stopping_application_ends_its_streams(shop: Shop, root: Path) -> None:
+    """At once, and they are told."""
+    server = ControlServer(shop, root)
+    await server.start()
+    following = asyncio.ensure_future(asyncio.to_thread(lambda: list(client.follow(root, False))))
+    reader, writer = await follow(root)
+    assert [await shop.calls.get(), await shop.calls.get()] == ["follow", "follow"]
+    await server.stop()
+    assert await following == []
+    answer = msgspec.json.decode(await reader.readline(), type=Answer)
+    assert answer.problem is not None
+    assert answer.problem.code == "stopping"
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_stream_may_end_with_a_problem(
+    server: ControlServer, root: Path, shop: Shop
+) -> None:
+    """What goes wrong in its midst is told like any other failure."""
+    shop.ended.put_nowait(None)
+    with pytest.raises(client.Answered, match="no more"):
+        await asyncio.to_thread(lambda: list(client.follow(root, False)))
+
+
+async def test_a_reader_that_takes_nothing_is_hung_up_on(
+    server: ControlServer, root: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is queued for it meanwhile."""
+    monkeypatch.setattr("ringfence.control.STALLED_S", 0.05)
+    large = EndedTraces([TRACE] * 20_000)
+    _, writer = await follow(root)
+    for _ in range(10):
+        shop.ended.put_nowait(large)
+    assert [await shop.calls.get(), await shop.calls.get()] == ["follow", "left"]
+    assert not shop.ended.empty()
+    writer.close()
+    assert await asyncio.to_thread(client.status, root) == STATUS
+
+
 # ---- malformed requests
 
 
@@ -209,6 +360,9 @@ async def test_questions_are_answered_side_by_side(
         b'{"do":"call","name":"a","principal":"root"}\n',
         b'{"do":"call","name":"' + b"a" * 300 + b'"}\n',
         b'{"do":"trace","id":""}\n',
+        b'{"do":"traces","limit":0}\n',
+        b'{"do":"traces","limit":100000}\n',
+        b'{"do":"follow","failed":"yes"}\n',
         b'{"do":"call","name":"\xff"}\n',
         b'{"do":"call","name":"a","payload":{"x":' + b"[" * 100_000 + b"}}\n",
         b'{"do":"status"}',

@@ -6,11 +6,9 @@ application; the kernel decides in what order things happen, this module which.
 
 import asyncio
 import gc
-import os
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import cast
 
@@ -27,9 +25,10 @@ from ringfence.deliveries import Deliveries
 from ringfence.errors import Finding, NotFound, Overloaded, StartRefused
 from ringfence.keeping import Keeping
 from ringfence.kernel import boot as kernel
+from ringfence.kernel import loader
 from ringfence.kernel.bind import within
 from ringfence.kernel.call import Gate, Opener, opener
-from ringfence.kernel.context import Budget, Context, Principal
+from ringfence.kernel.context import Budget, Context, Inbound, Principal
 from ringfence.kernel.fused import fused_named, fused_view
 from ringfence.kernel.manifest import Manifest, SettingsNeed, ToolNeed
 from ringfence.kernel.owned import scope_tasks
@@ -44,15 +43,15 @@ from ringfence.kernel.ports import (
     ToolEnv,
     ToolSpec,
 )
-from ringfence.kernel.proxy import ToolState
 from ringfence.kernel.publisher import Publisher
 from ringfence.kernel.registry import Registry
 from ringfence.kernel.source import Library as SourceLibrary
 from ringfence.kernel.views import View
 from ringfence.library import Library
+from ringfence.observer import Observer, trouble_of
 from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.redaction import Redactor
-from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
+from ringfence.report import EndedTraces, Span, Status, Trace
 from ringfence.settings import Settings
 from ringfence.threads.pool import Pool
 from ringfence.threads.waiting import wait
@@ -60,7 +59,6 @@ from ringfence.toolbox import Tools
 from ringfence.tools.db.maintenance import Maintained, Maintenance
 from ringfence.tools.db.migrations import RULES as MIGRATION_RULES
 from ringfence.tools.db.migrations import unclaimed
-from ringfence.traces import Traces
 
 BUILT_IN = ("clock", "db", "events", "fetch", "files", "http", "log")
 GRACE_S = 5.0  # what the steps of a stop take beside their deadlines
@@ -196,6 +194,11 @@ class Wires:
         lost = [self.redact(q.finding.message) for q in self.running.lost.values()]
         lost += self._contained(self.running)
         dead = [f"tool {s.instance} is dead" for s in self.running.states.values() if s.refusal]
+        dead += [
+            f"tool {name}: {self.redact(said)}"
+            for name, driver in self.running.drivers.items()
+            if (said := trouble_of(driver))
+        ]
         if self.stopping:
             return Health("stopping", (*lost, *dead))
         return Health("degraded" if lost or dead else "ready", (*lost, *dead))
@@ -228,13 +231,6 @@ class Wires:
         return ctx.origin.caller is self.gate
 
 
-def _version() -> str:
-    try:
-        return version("ringfence")
-    except PackageNotFoundError:
-        return "not installed"  # it runs from its sources
-
-
 def _settings(cls: type[Struct]) -> type[Settings]:
     assert issubclass(cls, Settings)
     return cls
@@ -258,10 +254,9 @@ class Application:
     def __init__(self, wires: Wires, running: kernel.Running) -> None:
         self._wires = wires
         self._running = running
-        self._started_at = wires.clock.monotonic()
+        self._observer = Observer(wires, running)
         self._redact = wires.redact
         self._manifest = _shown(running.manifest, wires.redact)
-        self._traces = Traces(wires.gate, wires.redact)
         self._deliveries: Deliveries | None = None
         if running.dispatcher is not None and running.store is not None:
             self._deliveries = Deliveries(
@@ -282,7 +277,7 @@ class Application:
     @property
     def spans(self) -> Sequence[Span]:
         """The contexts that have ended, oldest first, as many as are kept."""
-        return self._traces.spans
+        return self._observer.spans
 
     @property
     def has_events(self) -> bool:
@@ -311,8 +306,17 @@ class Application:
         payload: Mapping[str, object],
         principal: Principal | None = None,
         origin: str = "call",
+        *,
+        trace: int | None = None,
     ) -> object:
         """Call a service from outside, in a new root context; return what the provider returned.
+
+        Args:
+            name: The service.
+            payload: Its parameters by name.
+            principal: Who asks; None where nobody is known.
+            origin: What lets it in: its budget, and how the trace begins.
+            trace: The id of its trace, where that has to be known before; by default a new one.
 
         Raises:
             NoSuchService: No plugin provides `name`.
@@ -334,49 +338,28 @@ class Application:
         view, way_in = known
         refuse_unknown(view, entry, payload)
         tenant = principal.tenant if principal else None
-        return await way_in(arguments(view, payload), principal, tenant)
+        inbound = None if trace is None else Inbound(trace=trace)
+        return await way_in(arguments(view, payload), principal, tenant, inbound)
 
     def trace(self, wanted: str) -> list[Span]:
-        """Return the spans of a trace; raises NotFound. See `Traces.find`."""
-        return self._traces.find(wanted)
+        """Return the spans of a trace, by its id, a span's id, or the unambiguous start of one.
+
+        Raises:
+            NotFound: No trace that is kept has that id, or more than one begins so.
+        """
+        return self._observer.trace(wanted)
+
+    def traces(self, limit: int, failed: bool) -> Sequence[Trace]:
+        """Return the traces that ended last, oldest first; `failed`: in which something failed."""
+        return self._observer.traces(limit, failed)
+
+    def follow(self, failed: bool) -> AsyncGenerator[EndedTraces, None]:
+        """Yield traces as they end; `failed`: only those in which something failed."""
+        return self._observer.follow(failed)
 
     def status(self) -> Status:
         """Return the state of the application, of every plugin and of every tool."""
-        health = self._wires.health()
-        return Status(
-            app=self._wires.name,
-            state=health.state,
-            reasons=list(health.reasons),
-            pid=os.getpid(),
-            version=_version(),
-            uptime_s=self._wires.clock.monotonic() - self._started_at,
-            domains=self._domains(),
-            tools=[self._tool_status(name, state) for name, state in self._running.states.items()],
-        )
-
-    def _domains(self) -> list[DomainStatus]:
-        plugins: dict[str, list[PluginStatus]] = {}
-        lost = self._running.lost
-        for place in self._running.seats:
-            if place.facts.id not in lost:
-                status = PluginStatus(place.facts.id, "serving", "")
-                plugins.setdefault(place.facts.domain, []).append(status)
-        for gone in lost.values():
-            where = f"{gone.finding.file}:{gone.finding.line}"  # the fix is told once, at the start
-            said = self._redact(gone.finding.message)
-            status = PluginStatus(gone.id, "quarantined", f"{where}: {said}")
-            plugins.setdefault(gone.domain, []).append(status)
-        return [
-            DomainStatus(name, sorted(found, key=lambda p: p.id))
-            for name, found in sorted(plugins.items())
-        ]
-
-    def _tool_status(self, instance: str, state: ToolState) -> ToolStatus:
-        table = self._wires.config.tool(instance)
-        driver = table.driver or self._wires.tools.known[table.tool].default_driver
-        refusal = state.refusal() if state.refusal else None
-        word = "dead" if refusal else "healthy"
-        return ToolStatus(instance, table.tool, driver, word, self._redact.cut(state.reason))
+        return self._observer.status()
 
     @property
     def addresses(self) -> Sequence[str]:
@@ -396,7 +379,7 @@ class Application:
         """Drain and stop: ingress first, tools last, each step within its deadline."""
         self._wires.stopping = True
         await self._running.stop()
-        self._traces.keep()
+        self._observer.keep()
 
 
 async def boot(config: Config, *, strict: bool = False, state: Path | None = None) -> Application:
@@ -434,15 +417,29 @@ def _no_collection() -> Generator[None]:
             gc.enable()
 
 
-def check(root: Path) -> list[Finding]:
+def check(root: Path, *, keep: bool = True) -> list[Finding]:
     """List everything that is wrong with an application, importing it but starting nothing.
+
+    Args:
+        root: Its folder.
+        keep: Whether what was read of its files is kept for the next start.
 
     Raises:
         StartRefused: There is no application at `root`, or its configuration is wrong.
     """
+    with survey(root, keep=keep) as (_, findings):
+        return findings
+
+
+@contextmanager
+def survey(root: Path, *, keep: bool = True) -> Generator[tuple[Manifest, list[Finding]]]:
+    """Give what an application declares, whose types can be asked until the end of the block, and
+    all that is wrong with it; args and errors as for `check`."""
     config = load(root, {})
     with config.redactor.errors(), ExitStack() as undo:
         wires = Wires(config)
+        if not keep:
+            wires.library = Unkept(config.root)
         sources = reading.read_sources(wires.root, wires.library)
         modules = kernel.import_modules(sources, wires, undo)
         manifest = kernel.declare(modules, wires)
@@ -450,16 +447,42 @@ def check(root: Path) -> list[Finding]:
         with suppress(StartRefused):  # what is configured wrongly is among them
             for database in wires.databases().values():
                 found.update(database.findings())
-        return sorted(map(config.redactor.finding, found))
+        yield _shown(manifest, config.redactor), sorted(map(config.redactor.finding, found))
 
 
-def maintenance(root: Path) -> dict[str, Maintenance]:
+def declared(root: Path) -> Manifest:
+    """Return what an application declares, importing it but starting nothing.
+
+    Raises:
+        StartRefused: There is no application at `root`, or its configuration is wrong.
+    """
+    with survey(root) as (manifest, _):
+        return manifest
+
+
+class Unkept(Library):
+    """The sources of an application that is to be left as it is found."""
+
+    def keep(self) -> None:
+        """Write nothing."""
+
+
+def maintenance(root: Path, undo: ExitStack) -> dict[str, Maintenance]:
     """Return the databases of an application for its operator; nothing of it is started.
+
+    Args:
+        root: Its folder.
+        undo: Closed when they are not used any more: an application may bring its own drivers.
 
     Raises:
         StartRefused: There is no application at `root`, or its configuration is wrong.
     """
     wires = Wires(load(root, {}))
+    if (wires.root / "tools").is_dir():
+        no_features = loader.Sources(wires.root, {}, [], [], {}, {}, [])
+        limit = wires.limits.import_timeout
+        loaded = loader.import_features(wires.name, no_features, wires.library, limit, undo)
+        wires.own_tools(loaded.prefix)
     databases = wires.databases()
     for name in wires.unkept(databases):
         said = "its driver offers no maintenance: no migrations, backup or restore by command"

@@ -1,90 +1,70 @@
 """The control socket: how the command line reaches a running application.
 
 `ControlServer` owns one Unix socket and the lock beside it, which together say that this
-application runs. One line of JSON comes in, one goes out, then the connection ends. Invariant:
-nobody is answered but the user who runs the application, and root. Used by `serve.py`; the other
-end is `cli/client.py`.
+application runs. One line of JSON comes in; one goes out, or, where the application answers with an
+iterator, one for each of its values until either end hangs up. Invariant: nobody is answered but
+the user who runs the application, and root; and what may change something is audited, or not done.
+Used by `serve.py`; the other end is `cli/client.py`.
 """
 
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from http import HTTPStatus
+from inspect import isawaitable
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Protocol, assert_never
 
 import msgspec
-from msgspec import Meta, Struct
 
+from ringfence.audit import AuditLog
 from ringfence.contracts.payload import adapter_of, carry_out
+from ringfence.control_messages import (
+    ANSWER_BYTES,
+    REQUEST_BYTES,
+    STOPPING,
+    Answer,
+    CallRequest,
+    FollowRequest,
+    Problem,
+    Request,
+    StatusRequest,
+    TraceRequest,
+    TracesRequest,
+)
 from ringfence.control_socket import Claim, is_supported, peer_uid, user_name
 from ringfence.errors import Fault, Invalid, RingfenceError
-from ringfence.kernel.context import Principal
-from ringfence.report import Span, Status
+from ringfence.kernel.context import Principal, next_trace
+from ringfence.report import EndedTraces, Span, Status, Trace
 from ringfence.settings import hide
 
-REQUEST_BYTES = 1 << 20
-ANSWER_BYTES = 16 << 20
 CONNECTIONS = 32
 REQUEST_TIMEOUT_S = 5.0
+STALLED_S = 60.0  # a stream's reader may pause its terminal for as long
 GRACE_S = 5.0
 
 _log = logging.getLogger("ringfence.control")
 
-
-class Problem(Struct, frozen=True, omit_defaults=True):
-    """What went wrong, in the members that an answer over HTTP has (RFC 9457)."""
-
-    title: str
-    status: int
-    code: str
-    detail: str = ""
-    trace_id: str = ""
-    errors: tuple[Fault, ...] = ()
-    type: str = "about:blank"
-
-
 _INTERNAL = Problem("Internal Server Error", 500, "internal")
-
-
-class CallRequest(Struct, frozen=True, tag_field="do", tag="call", forbid_unknown_fields=True):
-    """Call a service."""
-
-    name: Annotated[str, Meta(max_length=256)]
-    payload: dict[str, object] = {}
-
-
-class StatusRequest(Struct, frozen=True, tag_field="do", tag="status", forbid_unknown_fields=True):
-    """Ask how the application is."""
-
-
-class TraceRequest(Struct, frozen=True, tag_field="do", tag="trace", forbid_unknown_fields=True):
-    """Ask for the spans of a trace."""
-
-    id: Annotated[str, Meta(min_length=1, max_length=64)]
-
-
-Request = CallRequest | StatusRequest | TraceRequest
-
-
-class Answer(Struct, frozen=True, omit_defaults=True):
-    """The one line that comes back: a result, or a problem."""
-
-    result: msgspec.Raw = msgspec.Raw(b"null")
-    problem: Problem | None = None
+_STOPPING = Problem("Service Unavailable", 503, STOPPING, "the application is stopping")
 
 
 class Controlled(Protocol):
     """What the socket needs of an application."""
 
     async def call(
-        self, name: str, payload: Mapping[str, object], principal: Principal | None
+        self, name: str, payload: Mapping[str, object], principal: Principal | None, *, trace: int
     ) -> object: ...
 
     def status(self) -> Status: ...
 
     def trace(self, wanted: str) -> list[Span]: ...
+
+    def traces(self, limit: int, failed: bool) -> Sequence[Trace]: ...
+
+    def follow(self, failed: bool) -> AsyncGenerator[EndedTraces, None]: ...
 
 
 class _Refused(Exception):
@@ -92,6 +72,13 @@ class _Refused(Exception):
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         self.problem = Problem(HTTPStatus(status).phrase, status, code, detail)
+
+
+class _Stream:
+    """What is answered line by line."""
+
+    def __init__(self, values: AsyncGenerator[object, None]) -> None:
+        self.values = values
 
 
 def claim_folder(root: Path) -> Claim | None:
@@ -126,10 +113,12 @@ class ControlServer:
         self._application = application
         self._root = root
         self._redact = redact
+        self._audit = AuditLog(root, redact)
         self._timeout_s = request_timeout_s
         self._claim = claim
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[object]] = set()
+        self._stopping = asyncio.Event()
         self._encoder = msgspec.json.Encoder(enc_hook=_shown)
         self._decoder = msgspec.json.Decoder(Request)
 
@@ -148,7 +137,8 @@ class ControlServer:
         )
 
     async def stop(self) -> None:
-        """Stop to listen, and wait a few seconds for answers that are on their way."""
+        """Stop to listen, end the streams, and wait a few seconds for answers on their way."""
+        self._stopping.set()
         if self._server is not None:
             self._server.close()
             if self._tasks:
@@ -168,39 +158,89 @@ class ControlServer:
         task.add_done_callback(self._tasks.discard)
         try:
             answer = await self._answer(reader, writer)
-            async with asyncio.timeout(self._timeout_s):
-                writer.write(answer)
-                await writer.drain()
+            if isinstance(answer, bytes):
+                await self._send(writer, answer, self._timeout_s)
+            else:
+                async with aclosing(answer.values):
+                    await self._stream(answer.values, reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             # Whoever asked has gone, or reads too slowly to be waited for.
             writer.transport.abort()
         finally:
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    async def _send(self, writer: asyncio.StreamWriter, line: bytes, limit_s: float) -> None:
+        async with asyncio.timeout(limit_s):
+            writer.write(line)
+            await writer.drain()
+
+    async def _stream(
+        self,
+        values: AsyncIterator[object],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Send values until there are no more, the reader hangs up, or the application stops."""
+        sending = asyncio.ensure_future(self._send_each(values, writer))
+        gone = asyncio.ensure_future(reader.read(1))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait([sending, gone, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+            elif not gone.done():
+                await self._send(writer, self._problem(_STOPPING), self._timeout_s)
+        finally:
+            for each in (sending, gone, stopping):
+                each.cancel()
+            await asyncio.gather(sending, gone, stopping, return_exceptions=True)
+
+    async def _send_each(self, values: AsyncIterator[object], writer: asyncio.StreamWriter) -> None:
+        """Send one value after another, each once the one before has been taken: what does not get
+        through meanwhile is the iterator's to count."""
+        try:
+            async for value in values:
+                await self._send(writer, self._encoded(value), STALLED_S)
+        except OSError:
+            raise
+        except Exception as error:  # as for a request
+            await self._send(writer, self._failed(error), self._timeout_s)
+
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> "bytes | _Stream":
         try:
             # An answer that leaves with the question unread is lost: the peer sees a reset.
             line = await self._line(reader)
-            principal = _principal(writer)
+            uid = _operator(writer)
             if len(self._tasks) > CONNECTIONS:
                 raise _Refused(503, "overloaded", f"{CONNECTIONS} requests are open already")
-            request = self._request(line)
-            result = await self._handle(request, principal)
-            encoded = self._encoder.encode(result)
-            if len(encoded) > ANSWER_BYTES:
-                raise _Refused(500, "answer_too_large", "the answer is larger than 16 MiB")
-            answer = Answer(msgspec.Raw(encoded))
-        except _Refused as refused:
-            answer = Answer(problem=refused.problem)
-        except RingfenceError as error:
-            answer = Answer(problem=_problem(error, self._redact))
+            result = await self._handle(self._request(line), uid)
+            return result if isinstance(result, _Stream) else self._encoded(result)
         except (OSError, asyncio.IncompleteReadError):
             raise
-        except Exception:  # one request may fail, the socket goes on
-            _log.exception("control: a request failed")
-            answer = Answer(problem=_INTERNAL)
+        except Exception as error:  # one request may fail, the socket goes on
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> bytes:
+        match error:
+            case _Refused():
+                return self._problem(error.problem)
+            case RingfenceError():
+                return self._problem(_problem(error, self._redact))
+            case _:
+                _log.error("control: a request failed", exc_info=error)
+                return self._problem(_INTERNAL)
+
+    def _encoded(self, result: object) -> bytes:
+        encoded = self._encoder.encode(result)
+        if len(encoded) > ANSWER_BYTES:
+            raise _Refused(500, "answer_too_large", "the answer is larger than 16 MiB")
+        return self._encoder.encode(Answer(msgspec.Raw(encoded))) + b"\n"
+
+    def _problem(self, problem: Problem) -> bytes:
         try:
-            return self._encoder.encode(answer) + b"\n"
+            return self._encoder.encode(Answer(problem=problem)) + b"\n"
         except UnicodeEncodeError:  # half a surrogate pair in what a feature says
             return self._encoder.encode(Answer(problem=_INTERNAL)) + b"\n"
 
@@ -225,28 +265,50 @@ class ControlServer:
             raise _Refused(400, "malformed", str(error)) from None
         return request
 
-    async def _handle(self, request: Request, principal: Principal) -> object:
+    async def _handle(self, request: Request, uid: int) -> object:
         match request:
-            case CallRequest(name, payload):
-                # What an operator does from outside leaves a trace of who it was.
-                _log.info("%s calls %s", principal.id, name)
-                return await self._application.call(name, payload, principal)
+            case CallRequest():
+                return await self._command(request, uid)
             case StatusRequest():
                 return self._application.status()
             case TraceRequest(wanted):
                 return self._application.trace(wanted)
+            case TracesRequest(limit, failed):
+                return self._application.traces(limit, failed)
+            case FollowRequest(failed):
+                return _Stream(self._application.follow(failed))
+            case _:
+                assert_never(request)
+
+    async def _command(self, command: CallRequest, uid: int) -> object:
+        """Do what may change something; who wanted it is on record before it begins."""
+        trace = next_trace()
+        what, arguments = command.told()
+        with self._audit.record(what, arguments, uid=uid, trace_id=f"{trace:032x}"):
+            match command:
+                case CallRequest(name, payload):
+                    who = Principal(f"operator:{user_name(uid)}")
+                    return await self._application.call(name, payload, who, trace=trace)
+                case _:
+                    assert_never(command)
 
 
 def _shown(value: object) -> object:
     """Encode what msgspec does not know: what an adapter carries, and secrets as `***`."""
+    if isawaitable(value):
+        kind = type(value).__name__
+        told = f"the result holds a {kind}; expected a value. Write `await` in front of it."
+        raise _Refused(500, "not_awaited", told)
     return hide(value) if adapter_of(type(value)) is None else carry_out(value)
 
 
-def _principal(writer: asyncio.StreamWriter) -> Principal:
+def _operator(writer: asyncio.StreamWriter) -> int:
+    """Return the user at the other end, if it is one that may ask."""
     uid = peer_uid(writer.get_extra_info("socket"))
     if uid is None or uid not in (os.geteuid(), 0):
+        _log.warning("control: user %s was turned away", "unknown" if uid is None else uid)
         raise _Refused(403, "forbidden", "only the user who runs the application may ask")
-    return Principal(f"operator:{user_name(uid)}")
+    return uid
 
 
 def _problem(error: RingfenceError, redact: Callable[[str], str]) -> Problem:

@@ -2,7 +2,7 @@
 
 A `Claim` is a lock that the operating system drops with the process, so a dead one holds nobody
 up; whoever has it may replace the socket. The socket is made with mode 0600 from its first moment.
-Used by `control.py` and by its other end, `cli/client.py`.
+Used by `control.py`, by its other end, `cli/client.py`, and by `audit.py` for its place.
 """
 
 import hashlib
@@ -41,13 +41,20 @@ def candidates(root: Path, uids: Iterable[int]) -> Iterator[Path]:
     Beside the application, if that path is short enough for a socket; otherwise, or if that folder
     is read-only, in a folder that is each user's own.
     """
+    beside, *elsewhere = places(root, uids)
+    if len(os.fsencode(beside / "control.sock")) <= _PATH_BYTES:
+        yield beside / "control.sock"
+    for place in elsewhere:
+        yield place.with_name(f"{place.name}.sock")
+
+
+def places(root: Path, uids: Iterable[int]) -> list[Path]:
+    """Return where files of an application's operator may be: the folder beside it, and, for each
+    user, what their names begin with in a folder of its own."""
     root = root.resolve()
-    beside = root / ".ringfence" / "control.sock"
-    if len(os.fsencode(beside)) <= _PATH_BYTES:
-        yield beside
     name = hashlib.sha256(os.fsencode(root)).hexdigest()[:24]
-    for uid in sorted(uids):
-        yield _ELSEWHERE / f"ringfence-{uid}" / f"{name}.sock"
+    elsewhere = [_ELSEWHERE / f"ringfence-{uid}" / name for uid in sorted(uids)]
+    return [root / ".ringfence", *elsewhere]
 
 
 def peer_uid(connection: _HasOptions) -> int | None:
@@ -71,10 +78,12 @@ def peer_uid(connection: _HasOptions) -> int | None:
 
 def user_name(uid: int) -> str:
     """Return the name of a user, or the number where it has none."""
-    import pwd  # not on Windows, which has no control socket
-
     try:
+        import pwd
+
         return pwd.getpwuid(uid).pw_name
+    except ImportError:  # Windows, which has no numbers: the one who is logged in
+        return os.getlogin()
     except KeyError:
         return str(uid)
 
@@ -97,7 +106,7 @@ class Claim:
         reasons: list[str] = []
         for path in candidates(root, {os.geteuid()}):
             try:
-                _prepare(path.parent)
+                prepare(path.parent)
                 return cls(path, _lock(path.with_suffix(".lock"), root))
             except OSError as error:
                 reasons.append(f"{path.parent}: {error.strerror or error}")
@@ -133,16 +142,30 @@ class Claim:
             self._lock = None
 
 
-def _prepare(folder: Path) -> None:
-    """Make the folder, or see that it is nobody else's: in it a stranger could replace the socket.
+def prepare(folder: Path, *, for_owner: bool = False) -> None:
+    """Make the folder, or see that it is nobody else's: in it a stranger could replace a file.
+
+    Args:
+        folder: The one to make; its parent is there.
+        for_owner: Root may use the folder of another user, and makes it for the parent's owner.
 
     Raises:
         OSError: It cannot be made, or cannot be trusted.
     """
-    folder.mkdir(mode=0o700, exist_ok=True)
+    if not hasattr(os, "geteuid"):  # Windows, whose folders inherit who may use them
+        folder.mkdir(exist_ok=True)
+        return
+    for_owner = for_owner and os.geteuid() == 0 and folder.parent != _ELSEWHERE
+    try:
+        folder.mkdir(mode=0o700)
+        if for_owner:
+            parent = folder.parent.stat()
+            os.chown(folder, parent.st_uid, parent.st_gid, follow_symlinks=False)
+    except FileExistsError:
+        pass
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise PermissionError(1, "it belongs to another user")
+    if not stat.S_ISDIR(found.st_mode) or not (for_owner or found.st_uid == os.geteuid()):
+        raise PermissionError(1, "it is no folder, or belongs to another user")
     loose = stat.S_IRWXG | stat.S_IRWXO if folder.parent == _ELSEWHERE else stat.S_IWOTH
     if found.st_mode & loose:
         raise PermissionError(1, "other users may write there")

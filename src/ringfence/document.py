@@ -28,6 +28,7 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _VARIABLE_BODY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-([^{]*))?", re.DOTALL)
 _FILE_BODY = re.compile(r"file:(?!-)\s*(\S.*)", re.DOTALL)
 _FILE_BYTES = 1 << 20  # what Kubernetes allows a secret
+_WORD = re.compile(r"[A-Za-z]\w*")
 _TOML_PLACE = re.compile(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
 _NAME = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
 _NAMES = rf"{_NAME}(?:\s*\.\s*{_NAME})*"
@@ -53,7 +54,8 @@ def read(path: Path, reading: Reading, places: Places) -> Raw:
         what, line, column = match.groups() if match else (str(error), None, None)
         line = line or str(text.count("\n") + 1)
         where = f"line {line}, column {column}" if column else "its end"
-        _unreadable(reading, path.name, int(line), f"bad TOML at {where}: {what}")
+        said = f"bad TOML at {where}: {what}"
+        _unreadable(reading, path.name, int(line), said, _meant(text, line, column))
     else:
         if _is_deep(document):
             _unreadable(reading, path.name, 0, f"nested too deeply; expected {_DEPTH} levels")
@@ -63,8 +65,25 @@ def read(path: Path, reading: Reading, places: Places) -> Raw:
     return {}
 
 
-def _unreadable(reading: Reading, file: str, line: int, message: str) -> None:
-    reading.findings.append(Finding(file, line, "config-unreadable", f"{file}: {message}"))
+def _unreadable(reading: Reading, file: str, line: int, message: str, fix: str = "") -> None:
+    reading.findings.append(Finding(file, line, "config-unreadable", f"{file}: {message}", fix))
+
+
+def _meant(text: str, line: str, column: str | None) -> str:
+    """Say what to write where a word stands that is no value of TOML, or else in general.
+
+    The word itself is not shown: it may be a secret.
+    """
+    lines = text.split("\n")
+    rest = lines[int(line) - 1][int(column) - 1 :] if column and int(line) <= len(lines) else ""
+    word = _WORD.match(rest)
+    if word is None:
+        return "correct it there; text stands in quotes"
+    if word[0].lower() in ("true", "false"):
+        return f"write {word[0].lower()} in small letters"
+    if word[0].lower() in ("none", "null"):
+        return "leave the key out: TOML has no empty value"
+    return "write text in quotes"
 
 
 def _is_deep(document: Raw) -> bool:

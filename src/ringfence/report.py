@@ -1,7 +1,7 @@
 """What a running application says of itself: values for the command line and the console.
 
-Made by `app.py` from the kernel's own structures, when somebody asks; sent over the control socket
-as JSON. Nothing in here is alive: times, names and reasons, no handlers and no exceptions.
+Made by `observer.py` from the kernel's own structures, when somebody asks; sent over the control
+socket as JSON. Nothing in here is alive: times, names and reasons, no handlers and no exceptions.
 """
 
 from datetime import datetime
@@ -48,12 +48,71 @@ class Span(Struct, frozen=True):
     attempt: int = 0
 
 
+class Trace(Struct, frozen=True):
+    """One trace whose root has ended.
+
+    Args:
+        trace_id: Its id.
+        started_at: Wall-clock time, in UTC.
+        duration_s: Seconds until its root ended.
+        origin: What came in from outside: `POST /orders`.
+        operation: What that was answered by: `orders.place`.
+        plugin: Whose work that was.
+        spans: How many contexts of it are kept.
+        failures: How many of these failed, also where their caller did without them.
+        failure: Why the root failed, if it did.
+    """
+
+    trace_id: str
+    started_at: datetime
+    duration_s: float
+    origin: str
+    operation: str
+    plugin: str
+    spans: int = 1
+    failures: int = 0
+    failure: Failure | None = None
+
+
+class EndedTraces(Struct, frozen=True):
+    """Traces that have ended since the last of these, oldest first.
+
+    Args:
+        traces: Of them, those that are still kept.
+        missed: Whether there were others, which the reader was too slow for.
+    """
+
+    traces: list[Trace]
+    missed: bool = False
+
+
+class Offered(Struct, frozen=True):
+    """What a plugin offers under one name: `service` `orders.place`, `route` `POST /orders`."""
+
+    kind: str
+    name: str
+
+
 class PluginStatus(Struct, frozen=True):
-    """One plugin: `serving`, or `quarantined` with its reason."""
+    """One plugin: `serving`, or `quarantined` with its reason.
+
+    Args:
+        id: Its name.
+        state: How it is.
+        reason: Why it is so.
+        offers: How it is reached.
+        calls: Contexts of it that have ended, of those that are kept.
+        failures: Of these, how many failed.
+        in_flight: Calls that are in progress.
+    """
 
     id: str
     state: str
     reason: str = ""
+    offers: list[Offered] = []
+    calls: int = 0
+    failures: int = 0
+    in_flight: int = 0
 
 
 class DomainStatus(Struct, frozen=True):
@@ -100,7 +159,22 @@ class SubscriptionStatus(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """A whole application, for whoever may know the reasons."""
+    """A whole application, for whoever may know the reasons.
+
+    Args:
+        app: Its name.
+        state: How it is.
+        reasons: Why it is so.
+        pid: Its process.
+        version: Ringfence's.
+        uptime_s: Seconds since it was ready.
+        domains: All of its features.
+        tools: All that they use.
+        python: The version that it runs on.
+        started_at: When it was ready, in UTC.
+        counted_since: When the oldest context that is kept ended: counts of calls go back so far.
+        in_flight: Calls that are in progress, of all plugins.
+    """
 
     app: str
     state: Literal["starting", "ready", "degraded", "stopping"]
@@ -110,3 +184,7 @@ class Status(Struct, frozen=True):
     uptime_s: float
     domains: list[DomainStatus]
     tools: list[ToolStatus]
+    python: str = ""
+    started_at: datetime | None = None
+    counted_since: datetime | None = None
+    in_flight: int = 0

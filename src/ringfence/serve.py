@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import FrameType
@@ -19,20 +19,26 @@ from types import FrameType
 from ringfence.app import Application, boot, load
 from ringfence.control import ControlServer, claim_folder
 
-PAGES = 5  # of an application's own, that a start shows as addresses to open
-
 
 async def serve(
     root: Path,
     *,
     overrides: Mapping[str, object],
     strict: bool,
-    announce: Callable[[str], None],
+    ready: Callable[[Application], None],
+    stopping: Callable[[], None],
 ) -> int:
     """Run an application until SIGTERM or SIGINT; return the exit code of the process.
 
     The first signal drains; a second one ends the process at once, and so does a drain that takes
     longer than all of its deadlines together.
+
+    Args:
+        root: Its folder.
+        overrides: Tables of `ringfence.toml` that count for this process alone.
+        strict: Refuse to start with any finding.
+        ready: Called once, when it serves.
+        stopping: Called once, when it has been told to stop.
     """
     async with AsyncExitStack() as undo:
         config = load(root, overrides)
@@ -46,34 +52,10 @@ async def serve(
         undo.push_async_callback(control.stop)
         gc.freeze()  # what the start made stays: no collection has to look at it again
         signals = _Signals(application.stop_limit_s)
-        for line in _greeting(application):
-            announce(line)
+        ready(application)
         await signals.ended.wait()
-        announce("stopping: work in progress ends first; a second signal ends it at once")
+        stopping()
     return 0
-
-
-def _greeting(application: Application) -> Iterator[str]:
-    """Yield what a person wants to see first: what is wrong, and the addresses to open."""
-    status = application.status()
-    plugins = [plugin for domain in status.domains for plugin in domain.plugins]
-    for plugin in plugins:
-        if plugin.state == "quarantined":
-            yield f"quarantined {plugin.id}: {plugin.reason}"
-    for tool in status.tools:
-        if tool.state == "dead":
-            yield f"dead tool {tool.instance}: {tool.reason}"
-    serving = sum(plugin.state == "serving" for plugin in plugins)
-    names = ", ".join(domain.name for domain in status.domains)
-    said = f"{serving} of {len(plugins)} plugins serve ({names})"
-    if not plugins:
-        said = "there is no feature in it yet; write the first one: domains/<domain>/<feature>.py"
-    yield f"{status.app} is {status.state}: {said}"
-    labels = (d.declaration.label for d in application.manifest.declared)
-    pages = sorted(label[4:] for label in labels if label.startswith("GET /") and "{" not in label)
-    for address in application.addresses:
-        for page in (*pages[:PAGES], "/docs", "/health/ready"):
-            yield f"  {address}{page}"
 
 
 class _Signals:

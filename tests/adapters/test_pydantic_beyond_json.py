@@ -2,7 +2,7 @@
 and the control socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from ringfence.cli import client
 from ringfence.control import ControlServer
 from ringfence.kernel.context import Principal
-from ringfence.report import Span, Status
+from ringfence.report import EndedTraces, Span, Status, Trace
 from ringfence.testing import TestApplication
 from tests.kernel.apps import feature, running
 
@@ -128,7 +128,7 @@ class Shop:
     """An application as the control socket sees it."""
 
     async def call(
-        self, name: str, payload: Mapping[str, object], principal: Principal | None
+        self, name: str, payload: Mapping[str, object], principal: Principal | None, *, trace: int
     ) -> object:
         model: type = pydantic.create_model("Line", sku=str)
         return [model(**payload)]
@@ -137,6 +137,12 @@ class Shop:
         raise NotImplementedError
 
     def trace(self, wanted: str) -> list[Span]:
+        raise NotImplementedError
+
+    def traces(self, limit: int, failed: bool) -> list[Trace]:
+        raise NotImplementedError
+
+    def follow(self, failed: bool) -> AsyncGenerator[EndedTraces, None]:
         raise NotImplementedError
 
 

@@ -15,6 +15,9 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, object]
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         body: Any = _told_apart(case.body)
         case.body = body
+        case.query.pop("cursor", None)  # of a page; only an answer can give one
+        if case.method == "PATCH":
+            case.headers["If-Match"] = "*"  # the version that is there
 
 
 def _told_apart(body: object) -> object:

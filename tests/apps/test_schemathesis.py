@@ -11,7 +11,7 @@ import pytest
 
 from ringfence.testing import TestApplication, boot
 from ringfence.tools.http.drivers.uvicorn import Driver
-from tests.apps.shop.shops import SHOP
+from tests.apps.shop.shops import NO_NETWORK, open_shop
 
 pytestmark = pytest.mark.anyio
 HOOKS = Path(__file__).parent / "schemathesis_hooks.py"
@@ -55,16 +55,21 @@ async def schemathesis(app: TestApplication, folder: Path, *options: str) -> tup
     return process.returncode, said.decode()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_the_shop_does_what_its_document_says(tmp_path: Path) -> None:
     """Of hundreds of requests, right and wrong, alone and in turn, none is answered otherwise."""
-    async with boot(SHOP, overrides=LISTENING) as app:
+    async with open_shop(overrides={"tools": {**NO_NETWORK, **LISTENING["tools"]}}) as (app, _):
         code, said = await schemathesis(
-            app, tmp_path, "--phases=examples,coverage,fuzzing,stateful", "--max-examples=12"
+            app,
+            tmp_path,
+            "--phases=examples,coverage,fuzzing,stateful",
+            "--max-examples=3",
+            # It takes a file of a form for wrong that is right as soon as it is sent.
+            "--exclude-path-regex=^/(imports|products/.*/picture)",
         )
         served = {span.operation for span in app.spans}
     assert code == 0, said
-    assert {"orders.place_order.place", "inventory.receive_stock.receive"} <= served
+    assert {"orders.place", "inventory.receive_stock.receive"} <= served
 
 
 @pytest.mark.timeout(60)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ringfence.audit import AuditLog
 from ringfence.cli import invoke
 from ringfence.config import load
+from ringfence.errors import StartRefused
 from tests.faults.notes import FILE, NOTES
 from tests.kernel.apps import write
 
@@ -118,7 +120,24 @@ def test_where_the_command_migrates_run_refuses_and_names_it(
     root = str(write(tmp_path, {**NOTES, "ringfence.toml": toml}))
     assert load(tmp_path).tool("db").options == {"migrate": "command"}
     assert invoke(["run", root, "--port", "0"]) == 2
-    assert "Run `ringfence migrate`" in capsys.readouterr().err
+    assert "Run `ringfence migrate /" in capsys.readouterr().err
+
+
+def test_a_driver_of_the_application_is_maintained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that lies in its `tools/` is found as for a start; no feature is imported for it."""
+    driver = "from ringfence.tools.db.drivers.sqlite import Config as Config, Driver as Driver\n"
+    own = {
+        **NOTES,
+        "ringfence.toml": '[tools.db]\ndriver = "mine"\n',
+        "tools/db/drivers/mine.py": driver,
+        "domains/notes/broken.py": "raise SystemExit\n",
+    }
+    root = str(write(tmp_path, own))
+    assert f"applied {NOTE}" in shown(capsys, "migrate", root)
+    (backup,) = json.loads(shown(capsys, "db", "backup", root, "--json"))["backups"]
+    shown(capsys, "db", "restore", backup["file"], "--app", root, "--yes")
 
 
 def test_each_database_is_backed_up_and_one_is_restored(
@@ -176,3 +195,37 @@ def test_a_database_that_nobody_can_maintain_is_no_silent_success(
         capsys.readouterr()
         assert invoke(command) == 2
         assert "offers no maintenance" in capsys.readouterr().err
+
+
+def test_what_changes_data_is_on_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who did what to which database, with which file; what only looks is not."""
+    root = write(tmp_path / "app", NOTES)
+    shown(capsys, "migrate", str(root), "--plan")
+    assert AuditLog(root).read() == []
+    shown(capsys, "migrate", str(root))
+    shown(capsys, "migrate", str(root))
+    copy = tmp_path / "copy.db"
+    shown(capsys, "db", "backup", str(root), "--to", str(copy))
+    shown(capsys, "db", "backup", str(root), "--to", str(copy), code=1)
+    shown(capsys, "db", "restore", str(copy), "--app", str(root), "--yes")
+    told = [(one.what, one.arguments, one.outcome) for one in AuditLog(root).read()]
+    assert told == [
+        ("migrate", ("db", NOTE), "done"),
+        ("db backup", ("db", f"to={copy}"), "done"),
+        ("db backup", ("db", f"to={copy}"), StartRefused.code),
+        ("db restore", ("db", f"from={copy}"), "done"),
+    ]
+
+
+def test_what_cannot_be_put_on_record_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a failed operation that names what is in the way."""
+    monkeypatch.setattr("ringfence.control_socket._ELSEWHERE", tmp_path / "missing")
+    root = write(tmp_path / "app", NOTES)
+    (root / ".ringfence").write_text("no folder")
+    for arguments in (["migrate"], ["db", "backup", "--to", str(tmp_path / "copy.db")]):
+        assert invoke([*arguments, "--app", str(root)]) == 1
+        assert "what may change something is written down first" in capsys.readouterr().err
+    assert not (tmp_path / "copy.db").exists()
+    assert "1 migration pending" in shown(capsys, "migrate", str(root), "--plan")

@@ -1,19 +1,31 @@
-"""What `check`, `call`, `status` and `trace` print."""
+"""What `check`, `call`, `status`, `trace` and `audit` print."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from ringfence.audit import AuditLog
 from ringfence.cli import invoke
 from ringfence.control import ControlServer
+from ringfence.control_socket import user_name
 from ringfence.errors import Conflict, Fault, Finding, Invalid, NotFound, StartRefused
 from ringfence.kernel.context import Failure, Principal
-from ringfence.report import DomainStatus, PluginStatus, Span, Status, ToolStatus
+from ringfence.report import (
+    DomainStatus,
+    EndedTraces,
+    Offered,
+    PluginStatus,
+    Span,
+    Status,
+    ToolStatus,
+    Trace,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -54,12 +66,23 @@ STATUS = Status(
         DomainStatus(
             "orders",
             [
-                PluginStatus("orders.place_order", "serving"),
+                PluginStatus(
+                    "orders.place_order",
+                    "serving",
+                    offers=[Offered("route", "POST /orders"), Offered("service", "orders.place")],
+                    calls=3,
+                    failures=1,
+                    in_flight=2,
+                ),
                 PluginStatus("orders.cancel", "quarantined", "line 3: a typo"),
             ],
         )
     ],
     [ToolStatus("archive", "db", "sqlite", "dead", "no such file")],
+    "3.13.1",
+    START,
+    START + timedelta(hours=1),
+    2,
 )
 
 
@@ -67,9 +90,13 @@ class Shop:
     """A running application, seen from the socket."""
 
     spans: list[Span] = []  # noqa: RUF012
+    ended: list[Trace] = []  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
 
     async def call(
-        self, name: str, payload: Mapping[str, object], principal: Principal | None
+        self, name: str, payload: Mapping[str, object], principal: Principal | None, *, trace: int
     ) -> object:
         match name:
             case "echo":
@@ -89,6 +116,14 @@ class Shop:
         if not TRACE.startswith(wanted):
             raise NotFound("no trace is kept that begins so.", subject=wanted)
         return self.spans
+
+    def traces(self, limit: int, failed: bool) -> list[Trace]:
+        return [one for one in self.ended if one.failures or not failed][-limit:]
+
+    async def follow(self, failed: bool) -> AsyncGenerator[EndedTraces, None]:
+        yield EndedTraces(self.traces(2, failed), missed=True)
+        self.told.set()
+        await asyncio.Event().wait()
 
 
 @pytest.fixture
@@ -285,16 +320,26 @@ async def test_call_refuses_what_is_no_value(
 async def test_status_says_how_and_why(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     """Features by domain, tools, and a reason where one is not well."""
     out, _ = await said(capsys, "status")
+    since, counted = (
+        when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        for when in (START, START + timedelta(hours=1))
+    )
+    head = "shop is degraded  process 123, ringfence 0.1.0 on Python 3.13.1, up 1.1 h since"
     assert out.splitlines() == [
-        "shop is degraded  process 123, ringfence 0.1.0, up 1.1 h",
+        f"{head} {since}",
+        "  2 calls in flight",
         f"  because it is{SHOWN}",
         "",
         "orders",
-        "  orders.place_order  serving",
+        "  orders.place_order  serving  3 calls, 2 in flight  1 failed",
+        "    route    POST /orders",
+        "    service  orders.place",
         "  orders.cancel       quarantined  line 3: a typo",
         "",
         "tools",
         "  archive  dead  db, sqlite  no such file",
+        "",
+        f"calls and failures are those that are kept, since {counted}",
     ]
 
 
@@ -305,6 +350,76 @@ async def test_status_for_programs(shop: Shop, capsys: pytest.CaptureFixture[str
 
 
 # ---- trace
+
+
+def ended(failures: int = 0, failure: Failure | None = None, origin: str = "GET /a") -> Trace:
+    return Trace(TRACE, START, 0.0123, origin, "orders.list", "orders.list", 3, failures, failure)
+
+
+FAILURE = Failure("NotFound", f"no such{HOSTILE}", "a.py:1")
+ENDED = [ended(), ended(1, origin=f"GET /{HOSTILE}"), ended(2, FAILURE)]
+
+
+async def test_traces_are_listed(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """When, which, how long, what, whose, and what failed; the newest at the end."""
+    shop.ended = ENDED
+    out, _ = await said(capsys, "trace")
+    lines = [line[12:] for line in out.splitlines()]
+    assert lines == [
+        f"  {TRACE[:12]}   12.3 ms  GET /a  orders.list",
+        f"  {TRACE[:12]}   12.3 ms  GET /{SHOWN}  orders.list  1 of 3 calls in it failed",
+        f"  {TRACE[:12]}   12.3 ms  GET /a  orders.list  NotFound: no such{SHOWN}",
+    ]
+    out, _ = await said(capsys, "trace", "--failed", "--limit", "1")
+    assert out.count("\n") == 1
+    assert "NotFound" in out
+
+
+async def test_no_traces_are_told_so(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty list is no riddle."""
+    assert (await said(capsys, "trace"))[0] == "no trace is kept yet\n"
+    assert "failed is kept" in (await said(capsys, "trace", "--failed"))[0]
+    assert json.loads((await said(capsys, "trace", "--json"))[0]) == {"traces": []}
+
+
+async def test_traces_for_programs(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with all that is known of it."""
+    shop.ended = ENDED
+    out, _ = await said(capsys, "trace", "--json")
+    assert [one["failures"] for one in json.loads(out)["traces"]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_traces_are_followed(
+    app: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    """A line each, also for what was missed, until the application stops."""
+    shop = Shop()
+    shop.ended = ENDED
+    server = ControlServer(shop, app)
+    await server.start()
+    arguments = ["trace", "--follow", *(["--json"] if as_json else [])]
+    following = asyncio.ensure_future(said(capsys, *arguments))
+    await shop.told.wait()
+    await server.stop()
+    out, err = await following
+    assert err == "the application is stopping.\n"
+    missed, *rows = out.splitlines()
+    assert len(rows) == 2
+    if as_json:
+        assert json.loads(missed) == {"missed": True}
+        assert [json.loads(row)["failures"] for row in rows] == [1, 2]
+    else:
+        assert missed.startswith("some traces were missed")
+
+
+@pytest.mark.parametrize("option", ["--follow", "--failed"])
+async def test_one_trace_is_not_a_list(
+    app: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    """What asks for one and for several is wrong usage."""
+    _, err = await said(capsys, "trace", "4bf9", option, code=2)
+    assert "Omit one" in err
 
 
 async def test_trace_draws_a_waterfall(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
@@ -360,3 +475,52 @@ async def test_trace_of_nothing(
     out, err = await said(capsys, "trace", wanted, code=code)
     assert out == ""
     assert told in err
+
+
+# ---- audit
+
+
+async def test_audit_lists_what_was_changed_and_by_whom(
+    shop: Shop, app: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names of what was passed, no values; text from outside is text."""
+    await said(capsys, "call", f"echo{HOSTILE}"[:40], code=1)
+    await said(capsys, "call", "echo", f"k{HOSTILE}=canary")
+    with AuditLog(app).record("db restore", ("db", f"from=/x{HOSTILE}")):
+        pass
+    out, _ = await said(capsys, "audit")
+    first, second, third = out.splitlines()
+    me = user_name(os.geteuid())
+    assert f"  {me}  call echo{SHOWN}  conflict  " in first
+    assert f"  call echo k{SHOWN}  done  " in second
+    assert "  trace " in second
+    assert f"  db restore db from=/x{SHOWN}  done  " in third
+    assert "canary" not in out
+
+
+@pytest.mark.parametrize(
+    "options, found",
+    [
+        ([], ["call echo", "call conflict", "call echo"]),
+        (["--limit", "1"], ["call echo"]),
+        (["--failed"], ["call conflict"]),
+        (["--what", "conf"], ["call conflict"]),
+        (["--who", "nobody else"], []),
+        (["--who", str(os.geteuid())], ["call echo", "call conflict", "call echo"]),
+    ],
+)
+async def test_audit_can_be_narrowed(
+    shop: Shop, capsys: pytest.CaptureFixture[str], options: list[str], found: list[str]
+) -> None:
+    """By user, by command, by outcome; the newest are kept."""
+    for name in ("echo", "conflict", "echo"):
+        await said(capsys, "call", name, code=name == "conflict")
+    out, _ = await said(capsys, "audit", "--json", *options)
+    assert [one["what"] for one in json.loads(out)["records"]] == found
+
+
+async def test_audit_of_nothing(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The application need not run, nor ever have run."""
+    assert (await said(capsys, "audit"))[0] == "no command is on record\n"
+    assert (await said(capsys, "audit", "--failed"))[0] == "no command is like that\n"
+    assert json.loads((await said(capsys, "audit", "--json"))[0]) == {"records": []}

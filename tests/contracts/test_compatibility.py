@@ -197,6 +197,8 @@ FITTING = [
     (Stock, object),
     (Stock, Level | None),
     (Annotated[int, Meta(gt=0)], int),
+    (Annotated[int, Meta(description="cents")], int),
+    (list[str], list[Annotated[str, Meta(title="sku", examples=["tea"])]]),
     (tuple[int, str], Point),
     (Node, NodeView),
 ]

@@ -44,12 +44,13 @@ STATES = [
 # what became of it, and waits for a line; ends when a child has come to its end by itself.
 SWEEP = """
 import asyncio, os, signal, sqlite3, sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from ringfence.app import maintenance
 from ringfence.cli.progress import Shown
 
-database = maintenance(Path(sys.argv[1]))["db"]
+database = maintenance(Path(sys.argv[1]), ExitStack())["db"]
 kind, every, stride = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 real = sqlite3.connect
 count = 0

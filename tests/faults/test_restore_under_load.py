@@ -124,6 +124,7 @@ def test_a_restore_under_load_is_seen_wholly_or_not_at_all(tmp_path: Path) -> No
 # further: before its n-th statement, sync, name given or taken, or some pages of a copy.
 SWEEP = """
 import asyncio, os, pathlib, signal, sqlite3, sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from ringfence.app import maintenance
@@ -131,7 +132,7 @@ from ringfence.cli.progress import Shown
 from ringfence.tools.db.drivers import _sqlite_copy, _sqlite_restore
 from ringfence.tools.db.drivers._sqlite_line import Line
 
-database = maintenance(Path(sys.argv[1]))["db"]
+database = maintenance(Path(sys.argv[1]), ExitStack())["db"]
 real = sqlite3.connect
 count = 0
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ringfence.cli import client
 from tests.kernel.apps import feature, write
 
 from .bystander import BYSTANDER
@@ -110,9 +111,11 @@ def until_refused(running: Process) -> None:
 
 
 def test_sigterm_under_load_answers_what_is_in_progress(app: Path) -> None:
-    """Everything that was asked before it is answered; nothing new is let in; exit code 0."""
+    """Everything that was asked before it is answered; nothing new is let in; exit code 0. Who
+    follows its traces is told at once, and holds up nothing."""
     with process(app) as running, ThreadPoolExecutor(20) as clients:
         running.serving()
+        follower = clients.submit(lambda: list(client.follow(app, False)))
         held = [clients.submit(running.get, "hold/thread") for _ in range(3)]
         for _ in range(2):  # the third waits for a thread
             running.says("held")
@@ -132,6 +135,7 @@ def test_sigterm_under_load_answers_what_is_in_progress(app: Path) -> None:
         running.says("stopping")
         with pytest.raises((urllib.error.URLError, ConnectionError)):
             until_refused(running)
+        assert isinstance(follower.result(10), list)
         running.let_go(3)
         assert [each.result(10) for each in held] == ["let go"] * 3
         assert running.end() == 0

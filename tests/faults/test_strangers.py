@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ringfence.audit import AuditLog
 from tests.kernel.apps import feature, write
 
 from .bystander import BYSTANDER
@@ -79,7 +80,11 @@ def test_what_an_operator_does_is_on_record(running: Process) -> None:
     assert stat.S_ISSOCK(mode)
     assert stat.S_IMODE(mode) == 0o600
     serves(running)
-    assert "calls till.open" in running.says("operator:")
+    assert "call till.open" in running.says("operator:")
+    (record,) = AuditLog(app_of(running)).read()
+    assert (record.uid, record.what, record.outcome) == (os.geteuid(), "call till.open", "done")
+    kept = app_of(running) / ".ringfence" / "audit.jsonl"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
 def ask_as_stranger(path: Path) -> str:
@@ -110,6 +115,8 @@ def test_another_user_is_refused_twice(running: Process, tmp_path: Path) -> None
     finally:
         for folder, mode in zip(opened, modes, strict=True):
             folder.chmod(mode)
+    assert running.says(f"user {NOBODY} was turned away")
+    assert AuditLog(app_of(running)).read() == []
     assert (answer["problem"]["status"], answer["problem"]["code"]) == (403, "forbidden")
     assert "result" not in answer or answer["result"] is None
     serves(running)
@@ -125,6 +132,8 @@ def test_another_user_is_refused_twice(running: Process, tmp_path: Path) -> None
         b'{"do": "call", "name": "till.open", "principal": "user:root"}\n',
         b'{"do": "call", "name": "till.open", "payload": []}\n',
         b'{"do": "trace", "id": ""}\n',
+        b'{"do": "traces", "limit": -1}\n',
+        b'{"do": "follow", "forever": true}\n',
         b"GET / HTTP/1.1\r\n\r\n",
         b"\xff\xfe\x00\n",
         b'{"do": "call", "name": "\\ud800"}\n',

@@ -26,6 +26,11 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return written
 
 
+def generations() -> set[str]:
+    """Name the modules of applications; one that other tests share may run beside this one."""
+    return {name for name in sys.modules if "@" in name.partition(".")[0]}
+
+
 def telling(name: str, needs: str = "", body: str = "pass") -> str:
     """A feature that writes down how it lives; it may need another one's service."""
     need = f'@requires("{needs}")\nclass Need(Protocol):\n' if needs else ""
@@ -81,15 +86,16 @@ async def test_two_boots_of_one_application_do_not_share_modules(
     tmp_path: Path, said: list[str]
 ) -> None:
     """They live side by side, and neither's modules stay behind."""
+    before = generations()
     async with running(tmp_path, CHAIN) as first, running(tmp_path, {}) as second:
         assert said.count("import a.one") == 2
         assert await first.call("a.one") == await second.call("a.one") == 1
-    assert not [name for name in sys.modules if "@" in name.partition(".")[0]]
+    assert generations() == before
 
 
 async def test_a_refused_start_stops_what_had_started(tmp_path: Path, said: list[str]) -> None:
     """In reverse, as a stop would."""
-    body = "raise OSError('no shelf')"
+    before, body = generations(), "raise OSError('no shelf')"
     files = {**CHAIN, "domains/a/one.py": telling("a.one", "b.two", body)}
     with pytest.raises(BootError, match="OSError: no shelf"):
         async with running(tmp_path, files, strict=True):
@@ -98,7 +104,7 @@ async def test_a_refused_start_stops_what_had_started(tmp_path: Path, said: list
         *("start c.three", "start b.two", "start a.one"),
         *("stop a.one", "stop b.two", "stop c.three"),
     ]
-    assert not [name for name in sys.modules if "@" in name.partition(".")[0]]
+    assert generations() == before
 
 
 async def test_a_port_in_use_refuses_the_start_before_any_plugin_starts(

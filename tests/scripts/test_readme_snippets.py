@@ -33,6 +33,13 @@ def test_a_configuration_is_a_file_as_well(tmp_path: Path) -> None:
     assert main([document(tmp_path, text)]) == 0
 
 
+def test_a_document_goes_into_a_folder(tmp_path: Path) -> None:
+    """Files and commands after `cd` are in that folder."""
+    text = "```console\n$ mkdir app\n$ cd app\n```\n" + GREET
+    text += "```console\n$ ls\nlib\n$ python lib/greet.py\nhello\n```\n"
+    assert main([document(tmp_path, text)]) == 0
+
+
 def test_another_output_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is shown and what is printed stand side by side when they differ."""
     text = GREET + "```console\n$ python lib/greet.py\ngoodbye\n```\n"

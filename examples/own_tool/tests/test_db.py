@@ -16,6 +16,7 @@ from ringfence.tools.db import Database, HeldTooLong, QueryError
 from ringfence.tools.db.conformance import SCHEMA, DatabaseConformance, Subject
 from ringfence.tools.db.events_conformance import DeliveryStoreConformance, seal
 from ringfence.tools.db.events_conformance import Start as StartProcess
+from ringfence.tools.db.maintenance_conformance import MaintenanceConformance, Operated
 from ringfence.tools.db.suite.events import Process
 from ringfence.tools.db.suite.ownership import Handles, OwnershipConformance, Start
 from ringfence.tools.db.timers_conformance import Stores, TimerStoreConformance
@@ -102,6 +103,26 @@ class TestEvents(DeliveryStoreConformance):
                 await driver.stop()
 
         return started
+
+
+class TestMaintenance(MaintenanceConformance):
+    """For an operator, with the driver running or not."""
+
+    @pytest.fixture
+    async def operated(self, tmp_path: Path) -> Operated:
+        place = tmp_path / "domains/orders/migrations"
+        place.mkdir(parents=True)
+
+        def add(name: str, text: str) -> Path:
+            (place / name).write_text(text)
+            return place / name
+
+        @asynccontextmanager
+        async def run() -> AsyncIterator[Database]:
+            async with running(tmp_path, {}) as driver:
+                yield handle(driver)
+
+        return Operated(add, lambda: make(tmp_path, {}).maintenance(), run, tmp_path)
 
 
 async def test_a_migration_is_applied_once(tmp_path: Path) -> None:

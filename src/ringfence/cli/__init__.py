@@ -17,21 +17,37 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from ringfence.cli.client import Answered
 from ringfence.cli.terminal import complain, say
-from ringfence.errors import RingfenceError, StartRefused
+from ringfence.errors import BudgetExceeded, RingfenceError, StartRefused
 from ringfence.tools.log.lines import printable
 
 # The help stands here, so that listing the commands imports none of them.
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Write": {
+        "new": "Write an application, or parts of one.",
+        "check": "List everything that is wrong with an application.",
+        "routes": "List what an application answers over HTTP.",
+        "services": "List its services, and which features ask for them.",
+    },
+    "Run": {
+        "run": "Serve an application until SIGTERM or Ctrl-C.",
+        "status": "Say how a running application is.",
+        "trace": "List requests, or show what one of them caused.",
+        "call": "Call a service of a running application.",
+    },
+    "Maintain": {
+        "doctor": "Examine machine, installation and application.",
+        "migrate": "Apply the pending migrations of every database.",
+        "db": "Back up a database, or restore a backup.",
+        "audit": "List who changed what with these commands.",
+        "completion": "Print what completes commands in a shell.",
+    },
+}
 COMMANDS: Mapping[str, str] = {
-    "run": "Serve an application until SIGTERM or Ctrl-C.",
-    "check": "List everything that is wrong with an application; start nothing.",
-    "migrate": "Apply the pending migrations of every database.",
-    "db": "Back up a database, or restore a backup.",
-    "call": "Call a service of a running application.",
-    "status": "Say how a running application is.",
-    "trace": "Show what one request caused, as a waterfall.",
+    name: told for group in GROUPS.values() for name, told in group.items()
 }
 
 
@@ -57,9 +73,18 @@ class Verbs(click.Group):
             ctx.fail(f"no such command: {args[0]}.{hint}")
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = [(n, said) for n, said in COMMANDS.items() if n.startswith(incomplete)]
+        options = (
+            [] if incomplete[:1].isalpha() else click.Command.shell_complete(self, ctx, incomplete)
+        )
+        return [*(CompletionItem(name, help=said) for name, said in found), *options]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        width = max(map(len, COMMANDS))  # the columns of all groups stand below each other
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), told) for name, told in group.items()])
 
 
 def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -146,9 +171,10 @@ def _explain(error: Exception) -> int:
 
 def _explain_problem(answered: Answered) -> None:
     problem = answered.problem
-    # Escaped one by one: a line break in one of them is text as well.
-    said = printable(problem.detail or problem.title)
-    lines = [f"{said} ({problem.status} {problem.code})"]
+    # Escaped one by one: a line break in one of them is text as well, but in the kernel's bill.
+    told = problem.detail or problem.title
+    parts = told.split("\n") if problem.code == BudgetExceeded.code else [told]
+    lines = ["\n    ".join(map(printable, parts)) + f" ({problem.status} {problem.code})"]
     lines += [printable(f"  {fault.path}: {fault.message}") for fault in problem.errors]
     if problem.trace_id:
         # The default is the folder that one is in; elsewhere it has to be said again.

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from ringfence.cli.completion import complete_service
 from ringfence.cli.options import app_option, json_option
 from ringfence.cli.terminal import say_json
 
 
 @click.command("call")
-@click.argument("service")
+@click.argument("service", shell_complete=complete_service)
 @click.argument("values", nargs=-1, metavar="[KEY=VALUE]...")
 @app_option
 @json_option

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ringfence.cli.options import app_argument, json_option
+from ringfence.cli.progress import Waiting
 from ringfence.cli.terminal import say, say_json
 from ringfence.errors import Finding, StartRefused
 
@@ -22,7 +23,8 @@ def verb(app: Path, as_json: bool) -> int:
 
     refused = False
     try:
-        findings = check(app)
+        with Waiting("reading the application", quiet=as_json):
+            findings = check(app)
     except StartRefused as refusal:
         refused = True
         whole = Finding(str(app), 0, "start-refused", refusal.message)

@@ -1,29 +1,35 @@
-"""The command line's end of the control socket: one question, one answer, blocking.
+"""The command line's end of the control socket: a question and its answer, or answers, blocking.
 
-`call`, `status` and `trace` ask the application in a folder. Nothing is sent before the other end
-has shown to be the application's own user, or root.
+`call`, `status`, `trace`, `traces` and `follow` ask the application in a folder. Nothing is sent
+before the other end has shown to be the application's own user, or root.
 """
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from ringfence.control import (
+from ringfence.control_messages import (
     ANSWER_BYTES,
     REQUEST_BYTES,
+    STOPPING,
     Answer,
     CallRequest,
+    FollowRequest,
     Problem,
     Request,
     StatusRequest,
     TraceRequest,
+    TracesRequest,
 )
 from ringfence.control_socket import candidates, is_supported, peer_uid
 from ringfence.errors import RingfenceError
-from ringfence.report import Span, Status
+from ringfence.report import EndedTraces, Span, Status, Trace
+
+CONNECT_S = 10.0
 
 
 class NotRunning(RingfenceError, code="not_running"):
@@ -67,7 +73,37 @@ def trace(root: Path, wanted: str, *, timeout_s: float = 10) -> list[Span]:
     return msgspec.json.decode(_ask(root, TraceRequest(wanted), timeout_s), type=list[Span])
 
 
+def traces(root: Path, limit: int, failed: bool, *, timeout_s: float = 10) -> list[Trace]:
+    """Return the traces that ended last, oldest first; raises as `call` does."""
+    answer = _ask(root, TracesRequest(limit, failed), timeout_s)
+    return msgspec.json.decode(answer, type=list[Trace])
+
+
+def follow(root: Path, failed: bool) -> Iterator[EndedTraces]:
+    """Yield traces as they end, until the application stops; raises as `call` does."""
+    with _asked(root, FollowRequest(failed), None) as connection:
+        received = bytearray()
+        while True:
+            answer = msgspec.json.decode(_receive(connection, received), type=Answer)
+            if answer.problem is None:
+                yield msgspec.json.decode(answer.result, type=EndedTraces)
+            elif answer.problem.code == STOPPING:
+                return
+            else:
+                raise Answered(answer.problem, root)
+
+
 def _ask(root: Path, request: Request, timeout_s: float) -> msgspec.Raw:
+    with _asked(root, request, timeout_s) as connection:
+        answer = msgspec.json.decode(_receive(connection, bytearray()), type=Answer)
+    if answer.problem is not None:
+        raise Answered(answer.problem, root)
+    return answer.result
+
+
+@contextmanager
+def _asked(root: Path, request: Request, timeout_s: float | None) -> Iterator[socket.socket]:
+    """Send a request; the block reads what comes back, each part of it within `timeout_s`."""
     if not is_supported():
         raise NoSocket(
             "this platform has no Unix sockets, over which a running application is asked.",
@@ -79,17 +115,15 @@ def _ask(root: Path, request: Request, timeout_s: float) -> msgspec.Raw:
         problem = Problem("Content Too Large", 413, "too_large", "at most 1 MiB is sent")
         raise Answered(problem, root)
     try:
-        with _connect(root, timeout_s) as connection:
+        with _connect(root, timeout_s or CONNECT_S) as connection:
             connection.sendall(line)
-            answer = msgspec.json.decode(_receive(connection), type=Answer)
+            connection.settimeout(timeout_s)
+            yield connection
     except TimeoutError:
         message = f"no answer within {timeout_s:g} s; the application is busy or stuck"
         raise NotRunning(message, subject=str(root)) from None
     except (OSError, msgspec.DecodeError) as error:
         raise NotRunning(f"the connection broke off: {error}", subject=str(root)) from None
-    if answer.problem is not None:
-        raise Answered(answer.problem, root)
-    return answer.result
 
 
 def _connect(root: Path, timeout_s: float) -> socket.socket:
@@ -114,13 +148,17 @@ def _connect(root: Path, timeout_s: float) -> socket.socket:
     raise NotRunning("the application is not running.", subject=str(root), hint=hint)
 
 
-def _receive(connection: socket.socket) -> bytes:
-    received = bytearray()
-    while not received.endswith(b"\n"):
+def _receive(connection: socket.socket, received: bytearray) -> bytes:
+    """Return the next line; what follows it stays in `received`."""
+    start = 0
+    while (end := received.find(b"\n", start)) < 0:
+        start = len(received)
         chunk = connection.recv(1 << 16)
         if not chunk:
             raise ConnectionError("the answer ends in the middle")
         received += chunk
         if len(received) > 2 * ANSWER_BYTES:
             raise ConnectionError("the answer does not end")
-    return bytes(received)
+    line = bytes(received[:end])
+    del received[: end + 1]
+    return line

@@ -4,16 +4,18 @@ import asyncio
 import difflib
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
+from ringfence.audit import AuditLog
 from ringfence.cli.options import app_argument, app_option, json_option
 from ringfence.cli.progress import Shown, size_text
 from ringfence.cli.terminal import complain, say, say_json
 from ringfence.errors import StartRefused
-from ringfence.tools.db.maintenance import Backup, Maintenance
+from ringfence.tools.db.maintenance import Backup, Maintenance, Restored
 
 F = TypeVar("F", bound=Callable[..., object])
 R = TypeVar("R")
@@ -51,13 +53,15 @@ def backup(app: Path, to: Path | None, tool: str | None, as_json: bool) -> int:
         names = ", ".join(databases)
         raise click.UsageError(f"--to names one file, and there are {names}. Say --tool as well.")
     chosen = _chosen(databases, tool)
+    audit, target = _audit(app), () if to is None else (f"to={to.absolute()}",)
 
     async def work(shown: Shown) -> list[Backup]:
         done = []
         for instance, database in chosen.items():
             if not as_json:
                 say((instance, "bold"), " is being backed up")
-            done.append(await database.backup(to, shown))
+            with audit.record("db backup", (instance, *target)):
+                done.append(await database.backup(to, shown))
         return done
 
     done = _do(work, as_json)
@@ -89,7 +93,13 @@ def restore(file: Path, app: Path, tool: str | None, yes: bool, as_json: bool) -
     ((instance, database),) = _chosen(databases, tool).items()
     if not yes and not _agreed(instance, file):
         return 1
-    done = _do(lambda shown: database.restore(file, shown), as_json)
+    audit, source = _audit(app), f"from={file.absolute()}"
+
+    async def work(shown: Shown) -> Restored:
+        with audit.record("db restore", (instance, source)):
+            return await database.restore(file, shown)
+
+    done = _do(work, as_json)
     if done is None:
         return 1
     if as_json:
@@ -112,10 +122,16 @@ def _agreed(instance: str, file: Path) -> bool:
     return False
 
 
+def _audit(app: Path) -> AuditLog:
+    from ringfence.app import load
+
+    return AuditLog(app, load(app, {}).redactor)
+
+
 def _databases(app: Path) -> Databases:
     from ringfence.app import maintenance
 
-    return maintenance(app)
+    return maintenance(app, click.get_current_context().with_resource(ExitStack()))
 
 
 def _chosen(databases: Databases, tool: str | None) -> Databases:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 from msgspec import Struct
 
+from ringfence.audit import AuditLog
 from ringfence.cli.options import app_argument, json_option
 from ringfence.cli.progress import Shown
 from ringfence.cli.terminal import complain, say, say_json
@@ -35,12 +37,13 @@ def verb(app: Path, only_plan: bool, as_json: bool) -> int:
     The application may be running; nothing of it is started. Each migration is applied wholly or
     not at all. Exits with 2 if a migration is refused or fails: those before it stay applied.
     """
-    from ringfence.app import maintenance
+    from ringfence.app import load, maintenance
 
     done: list[Outcome] = []
     try:
-        databases = maintenance(app)
-        asyncio.run(_run(databases, only_plan, as_json, done))
+        databases = maintenance(app, click.get_current_context().with_resource(ExitStack()))
+        audit = AuditLog(app, load(app, {}).redactor)
+        asyncio.run(_run(databases, audit, only_plan, as_json, done))
     except StartRefused as refusal:
         if not as_json:
             raise
@@ -54,7 +57,11 @@ def verb(app: Path, only_plan: bool, as_json: bool) -> int:
 
 
 async def _run(
-    databases: Mapping[str, Maintenance], only_plan: bool, as_json: bool, done: list[Outcome]
+    databases: Mapping[str, Maintenance],
+    audit: AuditLog,
+    only_plan: bool,
+    as_json: bool,
+    done: list[Outcome],
 ) -> None:
     for instance, database in databases.items():
         plan = await database.plan()
@@ -66,7 +73,8 @@ async def _run(
         if not only_plan and plan.pending:
             counted = _Counted(quiet=as_json)
             try:
-                plan = await database.migrate(counted)
+                with audit.record("migrate", (instance, *(step.id for step in plan.pending))):
+                    plan = await database.migrate(counted)
             finally:
                 counted.stop()
                 applied = tuple(step for step in plan.pending if step.id in counted.applied)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -21,7 +22,13 @@ def app_argument(function: F) -> F:
         callback=_remember,
         hidden=True,
     )
-    placed = click.argument("app", default=".", callback=_folder, type=click.Path(path_type=Path))
+    placed = click.argument(
+        "app",
+        default=".",
+        callback=_folder,
+        type=click.Path(path_type=Path),
+        shell_complete=folders,
+    )
     return named(placed(function))
 
 
@@ -32,6 +39,7 @@ def app_option(function: F) -> F:
         default=".",
         callback=_folder,
         type=click.Path(path_type=Path),
+        shell_complete=folders,
         help="The application's folder; by default this one.",
     )(function)
 
@@ -41,6 +49,13 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(
         function
     )
+
+
+def folders(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Leave it to the shell to complete a folder."""
+    return [CompletionItem(incomplete, type="dir")]
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, app: Path | None) -> None:

@@ -1,12 +1,16 @@
 """How work gets on, line by line: a line for each part, and one now and then for a long one.
 
-Called by the verbs that maintain a database.
+`Shown` is for work on the event loop that tells of its parts, `Waiting` for any other. Called by
+the verbs that may take more than a second.
 """
 
 import asyncio
+import sys
+import threading
 from time import monotonic
+from types import TracebackType
 
-from ringfence.cli.terminal import Tone, say
+from ringfence.cli.terminal import Tone, complain, say
 
 _PARTS = {
     "copy": ("copied", "copying"),
@@ -60,6 +64,45 @@ class Shown:
     def _say(self, *parts: str | tuple[str, Tone]) -> None:
         if not self._quiet:
             say(*parts)
+
+
+class Waiting:
+    """A block that may take long: once it has, a line on standard error says what is going on.
+
+    Only on a terminal, where somebody waits. From a thread of its own, as what takes long may not
+    let the event loop run.
+    """
+
+    def __init__(self, what: str, *, quiet: bool = False) -> None:
+        self._what = what
+        self._ended = threading.Event()
+        quiet = quiet or not sys.stderr.isatty()
+        self._thread = None if quiet else threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Waiting":
+        if self._thread is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Say nothing more; the block may go on with something else."""
+        self._ended.set()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join()
+
+    def _watch(self) -> None:
+        began, delay_s = monotonic(), FIRST_S
+        while not self._ended.wait(delay_s):
+            complain(f"still {self._what} after {monotonic() - began:.0f} s", plain=True)
+            delay_s *= 2
 
 
 def size_text(count: int) -> str:

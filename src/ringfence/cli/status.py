@@ -6,7 +6,7 @@ import click
 
 from ringfence.cli.options import app_argument, json_option
 from ringfence.cli.terminal import Tone, say, say_json
-from ringfence.report import Status
+from ringfence.report import PluginStatus, Status
 
 _TONES: dict[str, Tone] = {
     "ready": "good",
@@ -35,8 +35,13 @@ def verb(app: Path, as_json: bool) -> int:
 
 
 def _show(found: Status) -> None:
-    about = f"  process {found.pid}, ringfence {found.version}, up {_span(found.uptime_s)}"
+    python = f" on Python {found.python}" if found.python else ""
+    since = f" since {found.started_at.astimezone():%Y-%m-%d %H:%M:%S}" if found.started_at else ""
+    up = f"up {_span(found.uptime_s)}{since}"
+    about = f"  process {found.pid}, ringfence {found.version}{python}, {up}"
     say((found.app, "bold"), " is ", _state(found.state), (about, "dim"))
+    if found.in_flight:
+        say(f"  {found.in_flight} calls in flight")
     for reason in found.reasons:
         say(("  because ", "dim"), reason)
     for domain in found.domains:
@@ -44,7 +49,7 @@ def _show(found: Status) -> None:
         say((domain.name, "bold"))
         width = max((len(plugin.id) for plugin in domain.plugins), default=0)
         for plugin in domain.plugins:
-            say(f"  {plugin.id:<{width}}  ", _state(plugin.state), *_reason(plugin.reason))
+            _plugin(plugin, width)
     say()
     say(("tools", "bold"))
     width = max((len(tool.instance) for tool in found.tools), default=0)
@@ -52,6 +57,25 @@ def _show(found: Status) -> None:
         what = tool.driver if tool.tool == tool.instance else f"{tool.tool}, {tool.driver}"
         head = f"  {tool.instance:<{width}}  "
         say(head, _state(tool.state), (f"  {what}", "dim"), *_reason(tool.reason))
+    if found.counted_since is not None:
+        since = found.counted_since.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        say()
+        say((f"calls and failures are those that are kept, since {since}", "dim"))
+
+
+def _plugin(plugin: PluginStatus, width: int) -> None:
+    calls = f"{plugin.calls} call{'s' if plugin.calls > 1 else ''}"
+    counts = [calls] if plugin.calls else []
+    counts += [f"{plugin.in_flight} in flight"] if plugin.in_flight else []
+    say(
+        f"  {plugin.id:<{width}}  ",
+        _state(plugin.state),
+        (f"  {', '.join(counts)}" if counts else "", "dim"),
+        (f"  {plugin.failures} failed" if plugin.failures else "", "bad"),
+        *_reason(plugin.reason),
+    )
+    for offer in plugin.offers:
+        say((f"    {offer.kind:<8} ", "dim"), offer.name)
 
 
 def _state(state: str) -> tuple[str, Tone]:

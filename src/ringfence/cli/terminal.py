@@ -4,6 +4,8 @@ Invariant: text passes `printable` line by line, so whatever comes from outside 
 are added here afterwards, and only for a terminal.
 """
 
+import json
+import re
 import sys
 from typing import Literal
 
@@ -17,6 +19,7 @@ from ringfence.tools.log.lines import printable, printable_json
 Tone = Literal["good", "bad", "warn", "dim", "bold", ""]
 
 _PLAIN: Tone = ""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Style(msgspec.Struct, frozen=True):
@@ -43,8 +46,17 @@ def say(*parts: str | tuple[str, Tone]) -> None:
 
 def say_json(value: object, *, indent: int = 0) -> None:
     """Print a value as JSON: on one line, or indented for people."""
-    encoded = msgspec.json.encode(value, enc_hook=hide)
+    try:
+        encoded = msgspec.json.encode(value, enc_hook=hide)
+    except UnicodeEncodeError:  # the name of a file that is no text, say
+        text = json.dumps(msgspec.to_builtins(value, enc_hook=hide), ensure_ascii=False)
+        encoded = _SURROGATE.sub(lambda half: f"\\\\u{ord(half[0]):04x}", text).encode()
     click.echo(printable_json(msgspec.json.format(encoded, indent=indent)))
+
+
+def say_text(text: str) -> None:
+    """Print a text of our own as it is: a script, for a shell to read."""
+    click.echo(text.rstrip("\n"))
 
 
 def complain(message: str, *, plain: bool = False) -> None:

@@ -1,98 +1,94 @@
-"""`ringfence trace`: what one request caused, as a waterfall."""
+"""`ringfence trace`: what one request caused, or which requests there were, or are."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from ringfence.cli.options import app_option, json_option
-from ringfence.cli.terminal import say, say_json
-from ringfence.report import Span
+from ringfence.cli.terminal import complain, say, say_json
+from ringfence.cli.waterfall import duration, show
+from ringfence.control_messages import MOST_TRACES
+from ringfence.report import EndedTraces, Trace
 
-_BAR = 32
-_LABEL = 48
+_SHORT = 12  # characters of an id, in a list: enough to find it by
 
 
 @click.command("trace")
-@click.argument("wanted", metavar="ID")
+@click.argument("wanted", metavar="[ID]", default="")
 @app_option
+@click.option("--failed", is_flag=True, help="List only traces in which something failed.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MOST_TRACES),
+    default=20,
+    show_default=True,
+    help="How many to list.",
+)
+@click.option("--follow", is_flag=True, help="List traces as they end, until Ctrl-C.")
 @json_option
-def verb(wanted: str, app: Path, as_json: bool) -> int:
+def verb(wanted: str, app: Path, failed: bool, limit: int, follow: bool, as_json: bool) -> int:
     """Show the trace ID of the running application: each call, when it ran, and how it ended.
 
-    ID is a trace's or a span's, or the beginning of one. Errors and log lines carry it.
+    ID is a trace's or a span's, or the beginning of one. Errors and log lines carry it. Without it,
+    the traces that ended last are listed, the newest at the end.
     """
     from ringfence.cli import client
 
-    if not 1 <= len(wanted) <= 64:
+    if wanted and (follow or failed):
+        raise click.UsageError("ID names one trace; --failed and --follow list several. Omit one.")
+    if len(wanted) > 64:
         raise click.UsageError("ID: expected 1 to 64 characters.")
-    spans = client.trace(app, wanted)
-    if as_json:
-        say_json({"spans": spans})
+    if follow:
+        for ended in client.follow(app, failed):
+            _tell(ended, as_json)
+        complain("the application is stopping.", plain=True)
+    elif wanted:
+        spans = client.trace(app, wanted)
+        if as_json:
+            say_json({"spans": spans})
+        else:
+            show(spans)
     else:
-        _show(spans)
+        _list(client.traces(app, limit, failed), failed, as_json)
     return 0
 
 
-def _show(spans: Sequence[Span]) -> None:
-    start = min(span.started_at for span in spans)
-    total_s = max((s.started_at - start).total_seconds() + s.duration_s for s in spans)
-    rows = list(_tree(spans))
-    width = min(_LABEL, max(len(_label(span, depth)) for span, depth in rows))
-    say(("trace ", "dim"), (spans[0].trace_id, "bold"), (f"  {_duration(total_s)}", "dim"))
-    for span, depth in rows:
-        offset_s = (span.started_at - start).total_seconds()
-        bar = _bar(offset_s, span.duration_s, total_s)
-        label = _label(span, depth)
-        label = label if len(label) <= width else label[: width - 1] + "…"
-        say(
-            label.ljust(width),
-            "  ",
-            (bar, "bad" if span.failure else "good"),
-            f"  {_duration(span.duration_s):>8}",
-            (f"{_queries(span.queries)}  {span.plugin}", "dim"),
-        )
-        if span.link:
-            say("  " * depth, (f"  ↳ linked to {span.link}, outside", "dim"))
-        if span.failure:
-            where = f"  ({span.failure.where})" if span.failure.where else ""
-            text = f"{span.failure.kind}: {span.failure.message}"
-            say("  " * depth, ("  ↳ ", "dim"), (text, "bad"), (where, "dim"))
+def _list(traces: list[Trace], failed: bool, as_json: bool) -> None:
+    if as_json:
+        say_json({"traces": traces})
+        return
+    for trace in traces:
+        _row(trace)
+    if not traces:
+        say("no trace in which something failed is kept" if failed else "no trace is kept yet")
 
 
-def _tree(spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:
-    """Yield each span below the one that caused it, in order of time."""
-    known = {span.span_id for span in spans}
-    below: dict[str, list[Span]] = {}
-    for span in sorted(spans, key=lambda span: span.started_at, reverse=True):
-        parent = span.parent_span_id if span.parent_span_id in known else ""
-        below.setdefault(parent, []).append(span)
-    waiting = [(span, 0) for span in below.get("", [])]
-    while waiting:
-        span, depth = waiting.pop()
-        yield span, depth
-        waiting += [(child, depth + 1) for child in below.get(span.span_id, [])]
+def _tell(ended: EndedTraces, as_json: bool) -> None:
+    """Print what has ended; for programs a line of JSON for each, and for what was missed."""
+    if ended.missed:
+        hint = "some traces were missed: more ended than are kept, before they could be read"
+        if as_json:
+            say_json({"missed": True})
+        else:
+            say((hint, "warn"))
+    for trace in ended.traces:
+        if as_json:
+            say_json(trace)
+        else:
+            _row(trace)
 
 
-def _queries(count: int) -> str:
-    return f"  {count} {'query' if count == 1 else 'queries'}" if count else ""
-
-
-def _label(span: Span, depth: int) -> str:
-    return "  " * depth + (span.origin or span.operation)
-
-
-def _bar(offset_s: float, duration_s: float, total_s: float) -> str:
-    if total_s <= 0:
-        return "█" * _BAR
-    first = min(_BAR - 1, int(offset_s / total_s * _BAR))
-    length = max(1, min(_BAR - first, round(duration_s / total_s * _BAR)))
-    return (" " * first + "█" * length).ljust(_BAR)
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= 1:
-        return f"{seconds:.2f} s"
-    if seconds >= 0.001:
-        return f"{seconds * 1000:.1f} ms"
-    return f"{seconds * 1_000_000:.0f} µs"
+def _row(trace: Trace) -> None:
+    when = trace.started_at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    tail = ""
+    if trace.failure:
+        tail = f"  {trace.failure.kind}: {trace.failure.message}"
+    elif trace.failures:
+        tail = f"  {trace.failures} of {trace.spans} calls in it failed"
+    say(
+        (when, "dim"),
+        f"  {trace.trace_id[:_SHORT]}  {duration(trace.duration_s):>8}  ",
+        (trace.origin or trace.operation, "bold"),
+        (f"  {trace.plugin}", "dim"),
+        (tail, "bad" if trace.failure else "warn"),
+    )

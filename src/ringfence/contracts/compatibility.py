@@ -98,6 +98,7 @@ def misfits(source: types.Type, target: types.Type, path: str) -> list[str]:
 def _misfits(
     source: types.Type, target: types.Type, path: str, seen: frozenset[tuple[object, object]]
 ) -> Iterator[str]:
+    source, target = _bare(source), _bare(target)
     if isinstance(target, types.AnyType):
         return
     if isinstance(source, types.UnionType):
@@ -124,6 +125,13 @@ def _misfits(
         yield from _misfits(source.value_type, target.value_type, f"{path} value", seen)
     elif not _scalar_fits(source, target):
         yield _differ(source, target, path)
+
+
+def _bare(described: types.Type) -> types.Type:
+    """Return a type without what `Meta` says of it for people: a description, a title."""
+    while isinstance(described, types.Metadata):
+        described = described.type
+    return described
 
 
 def _field_misfits(

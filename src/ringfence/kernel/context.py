@@ -198,6 +198,7 @@ class Context(Struct, eq=False, gc=False):
 
     @property
     def trace(self) -> int:
+        """The trace id as a number."""
         return self.origin.trace
 
     @property

@@ -77,7 +77,7 @@ def breach(purse: Purse, ctx: Context, what: str, spans: Iterable[Context]) -> B
     owner = purse.owner or ctx
     allowed = getattr(purse.budget, what)
     error = BudgetExceeded(
-        f"{what}: more than the budget of {allowed} was spent.\n{bill(owner, ctx, what, spans)}",
+        f"{what}: more than the budget of {allowed} was spent.\n{bill(owner, ctx, what, spans)}\n",
         subject=owner.operation,
         hint=f"Spend less, or raise {what} in the budget that it runs under.",
     )

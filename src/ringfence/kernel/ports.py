@@ -54,7 +54,9 @@ F = TypeVar("F", bound=Callable[..., object])
 class Timer(Protocol):
     """A callback that has not run yet."""
 
-    def cancel(self) -> None: ...
+    def cancel(self) -> None:
+        """Let it never run."""
+        ...
 
 
 class Clock(Protocol):
@@ -345,10 +347,14 @@ class Endpoint(Protocol):
     """
 
     @property
-    def declared(self) -> Declared: ...
+    def declared(self) -> Declared:
+        """The declaration, whose method it is of, and with what signature."""
+        ...
 
     @property
-    def operation(self) -> str: ...
+    def operation(self) -> str:
+        """Its name in traces and logs: of its service, or else of its plugin and method."""
+        ...
 
     @property
     def open(self) -> Callable[..., Coroutine[object, None, object]]:

@@ -24,7 +24,7 @@ _KEPT = {"migrations", "tests", "contracts", "static"}
 def read_sources(root: Path, library: Library) -> Sources:
     """Find the features of every domain under `root`, and read their files and the helpers beside
     them, without running anything."""
-    domains, features, findings = _found(root)
+    domains, features, findings = discover(root)
     by_feature = {feature.id: library.read(feature.path) for feature in features}
     offers = {domain: list[str]() for domain in domains}
     for feature in features:
@@ -42,7 +42,7 @@ def read_sources(root: Path, library: Library) -> Sources:
     return sources
 
 
-def _found(root: Path) -> tuple[dict[str, Path], list[Feature], list[Finding]]:
+def discover(root: Path) -> tuple[dict[str, Path], list[Feature], list[Finding]]:
     """List the domains under `root`, their features, and what is wrong with their names."""
     domains: dict[str, Path] = {}
     found: list[Feature | Finding | None] = []

@@ -124,7 +124,7 @@ def _error_codes(manifest: Manifest) -> Iterator[Finding]:
         for code, line in plugin.error_codes.items():
             if code.partition(".")[0] != plugin.domain or "." not in code:
                 message = f"error code {code!r} is outside its domain; expected {plugin.domain}.*"
-                yield Finding(plugin.file, line, "RF113", message)
+                yield Finding(plugin.file, line, "RF113", message, "begin it with the domain")
             elif code in owners:
                 first = owners[code]
                 message = f"error code {code!r} is declared twice: in {first.file} and here"

@@ -120,6 +120,7 @@ class TestApplication:
 
     @property
     def manifest(self) -> Manifest:
+        """Everything that the application declares."""
         return self._application.manifest
 
     @property
@@ -134,10 +135,12 @@ class TestApplication:
 
     @property
     def status(self) -> Status:
+        """What `ringfence status` shows of it."""
         return self._application.status()
 
     @property
     def health(self) -> Health:
+        """What `/health/ready` answers with."""
         return self._application.health
 
     async def subscriptions(self) -> Mapping[str, SubscriptionStatus]:

@@ -115,7 +115,7 @@ async def test_where_the_command_migrates_a_start_is_refused_until_it_has(
         await add(root, "first")
         migration(root, "a", "20260105000000_next.sql", "CREATE TABLE next (x);")
     config = Config(migrate="command")
-    with pytest.raises(StartRefused, match="`ringfence migrate`") as caught:
+    with pytest.raises(StartRefused, match="`ringfence migrate /") as caught:
         async with running(make(root, config=config)):
             pass
     (finding,) = caught.value.findings
@@ -141,7 +141,7 @@ async def test_a_start_that_takes_too_long_undoes_the_migration_and_says_so(
         async with asyncio.timeout(0.3):
             await driver.start()
     await driver.stop()
-    assert any("`ringfence migrate`" in each.getMessage() for each in caplog.records)
+    assert any("`ringfence migrate /" in each.getMessage() for each in caplog.records)
     assert [step.id for step in (await upkeep(root).plan()).pending] == ["a/20260109000000_endless"]
 
 

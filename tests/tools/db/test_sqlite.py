@@ -68,9 +68,9 @@ def connected(file: Path) -> Iterator[sqlite3.Connection]:
         yield line
 
 
-def worker_threads() -> set[str]:
-    """Name the threads of drivers; those of a pool for `def` handlers may be there as well."""
-    return {each.name for each in threading.enumerate() if each.name.startswith("ringfence-db")}
+def worker_threads() -> set[threading.Thread]:
+    """The threads of drivers; an application that other tests share may have some as well."""
+    return {each for each in threading.enumerate() if each.name.startswith("ringfence-db")}
 
 
 # ---- the file
@@ -549,7 +549,7 @@ async def test_text_is_not_taken_for_bytes(db: Database) -> None:
 async def test_stopping_ends_its_threads(tmp_path: Path) -> None:
     """Also those that a slow read occupies; work that comes later is told so."""
     migrations(tmp_path, {"orders": SCHEMA})
-    driver = make(tmp_path)
+    driver, before = make(tmp_path), worker_threads()
     await driver.start()
     db = handle(driver)
     endless = asyncio.create_task(db.fetch_value(ENDLESS, 0, into=int))
@@ -559,9 +559,9 @@ async def test_stopping_ends_its_threads(tmp_path: Path) -> None:
             await tx.execute(INSERT, "a")
             waiting = asyncio.create_task(outsider(driver))
             await asyncio.sleep(0)
-            assert worker_threads()
+            assert worker_threads() > before
             await driver.stop()
-            assert not worker_threads()
+            assert worker_threads() == before
             with pytest.raises(ToolUnavailable):
                 await waiting
             with pytest.raises(ToolUnavailable):
@@ -584,25 +584,25 @@ async def outsider(driver: Driver) -> None:
 async def test_a_start_that_failed_can_be_stopped(tmp_path: Path) -> None:
     """Stop comes after every start, and leaves no thread."""
     migration(tmp_path, "a", "20260101000000_bad.sql", "CREATE TABEL a (x)")
-    driver = make(tmp_path)
+    driver, before = make(tmp_path), worker_threads()
     with pytest.raises(StartRefused):
         await driver.start()
     await driver.stop()
     await make(tmp_path).stop()
-    assert not worker_threads()
+    assert worker_threads() == before
 
 
 async def test_a_start_that_is_given_up_can_be_stopped(tmp_path: Path) -> None:
     """What it had opened by then is closed."""
     migrations(tmp_path, {"orders": SCHEMA})
-    driver = make(tmp_path)
+    driver, before = make(tmp_path), worker_threads()
     starting = asyncio.create_task(driver.start())
     await asyncio.sleep(0)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
     await driver.stop()
-    assert not worker_threads()
+    assert worker_threads() == before
 
 
 def test_importing_the_tool_loads_no_driver() -> None:

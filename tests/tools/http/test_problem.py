@@ -70,6 +70,17 @@ def test_a_fault_of_the_server_is_internal(kind: type[RingfenceError]) -> None:
     assert "detail" not in body
 
 
+def test_what_a_tool_says_is_for_the_author_alone() -> None:
+    """A constraint that broke is told by its code: its text names tables and columns."""
+
+    class UniqueViolation(ToolError, code="db.unique_violation"):
+        status = 409
+
+    body = told(UniqueViolation("UNIQUE constraint failed: products.sku", hint="ON CONFLICT"))
+    assert (body["status"], body["code"]) == (409, "db.unique_violation")
+    assert "detail" not in body
+
+
 def test_an_error_of_a_feature_that_is_500_is_not_told() -> None:
     """A status of the server's own says nothing, whoever raised it."""
 

@@ -13,9 +13,7 @@ class ShowProduct(Plugin):
     @service("catalogue.product")
     async def show(self, sku: str) -> Product:
         product = await self.db.fetch_one(
-            "SELECT sku, name, description, price_cents FROM products WHERE sku = $1",
-            sku,
-            into=Product,
+            "SELECT * FROM products WHERE sku = $1", sku, into=Product
         )
         if product is None:
             raise NoSuchProduct(sku)

@@ -1,4 +1,4 @@
-"""Say how many pieces of a product can be ordered, and how many orders already hold."""
+"""Say how many pieces of a product can be ordered, and how many are held for orders already."""
 
 from msgspec import Struct
 
@@ -20,13 +20,13 @@ class ShowStockLevel(Plugin):
     @service("inventory.stock_level")
     async def show(self, sku: str) -> StockLevel:
         """Count a product's pieces; none for what the inventory has never received."""
-        level = await self.db.fetch_one(
-            """
-            SELECT sku, available,
-                (SELECT COALESCE(SUM(quantity), 0) FROM holds WHERE holds.sku = stock.sku) AS held
-            FROM stock WHERE sku = $1
-            """,
-            sku,
-            into=StockLevel,
-        )
+        level = await self.db.fetch_one(_LEVEL, sku, into=StockLevel)
         return level or StockLevel(sku)
+
+
+_LEVEL = """
+    SELECT sku, available,
+        (SELECT CAST(COALESCE(SUM(quantity), 0) AS BIGINT) FROM holds WHERE holds.sku = stock.sku)
+            AS held
+    FROM stock WHERE sku = $1
+"""

@@ -2,12 +2,15 @@
 
 from datetime import datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
 from msgspec import Meta, Struct
 
 from ringfence import NotFound
 
-Status = Literal["pending", "placed", "cancelled"]
+# An order is on its way in the first three, and `complete_order.py` brings it there; it stays what
+# it is in the other three.
+Status = Literal["pending", "shipping", "cancelling", "placed", "shipped", "cancelled"]
 OrderNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]  # as many as the database can count
 
 
@@ -18,10 +21,15 @@ class OrderLine(Struct):
 
 
 class Order(Struct):
-    """An order without its lines. `ringfence trace` shows how it was placed, by `trace_id`."""
+    """An order without its lines. `ringfence trace` shows how it was placed, by `trace_id`.
+
+    `why` is the reason of an order that was cancelled.
+    """
 
     id: int
     status: Status
+    why: str
+    customer_id: UUID | None
     currency: str
     goods_cents: int
     shipping_cents: int

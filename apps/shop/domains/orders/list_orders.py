@@ -1,35 +1,39 @@
 """List the orders, newest first, a page at a time."""
 
-from typing import Annotated
+from uuid import UUID
 
-from msgspec import Meta, Struct
-
-from domains.orders._orders import Order, OrderNumber, Status
+from domains.orders._orders import Order, Status
 from ringfence import Plugin
 from ringfence.tools.db import Database
-from ringfence.tools.http import get
+from ringfence.tools.http import Page, Paged, get
 
 
-class OrderFilter(Struct):
+class Wanted(Paged):
     status: Status | None = None
-    before: OrderNumber | None = None  # the smallest number of the page before
-    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    customer_id: UUID | None = None
 
 
 class ListOrders(Plugin):
     db: Database
 
     @get("/orders")
-    async def list_orders(self, wanted: OrderFilter) -> list[Order]:
-        return await self.db.fetch_all(
-            """
-            SELECT * FROM orders
-            WHERE status = COALESCE($1, status) AND id < COALESCE($2, id + 1)
-            ORDER BY id DESC
-            LIMIT $3
-            """,
+    async def orders(self, wanted: Wanted) -> Page[Order]:
+        orders = await self.db.fetch_all(
+            _ORDERS,
             wanted.status,
-            wanted.before,
-            wanted.limit,
+            wanted.customer_id,
+            wanted.after(int) or 2**63 - 1,
+            wanted.limit + 1,
             into=Order,
         )
+        return wanted.page(orders, key=lambda order: order.id)
+
+
+_ORDERS = """
+    SELECT * FROM orders
+    WHERE status = COALESCE($1, status)
+        AND (CAST($2 AS UUID) IS NULL OR customer_id = $2)
+        AND id < $3
+    ORDER BY id DESC
+    LIMIT $4
+"""

@@ -1,21 +1,33 @@
-"""Take an order; it is pending until stock is held for it.
+"""Take an order: price it, write it down as pending, and have it completed.
 
-The order is written down first, and stock is held after that, because a service is never called
-inside a transaction. Where stock runs short the order is cancelled. Where the process ends in
-between, the order stays pending, until `expire_orders.py` cancels it.
+What is written down is not lost: where the stock, the payment or this process fails after that,
+the order stays pending, and `settle_orders.py` has it completed later.
 """
 
 from typing import Annotated, Protocol
+from uuid import UUID
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct
 
-from domains.orders._orders import Order, OrderLine, Status
+from domains.orders._orders import Order, OrderLine
 from lib import pricing
-from ringfence import Conflict, Context, Invalid, Plugin, Settings, requires
+from ringfence import (
+    Context,
+    Invalid,
+    Plugin,
+    PluginQuarantined,
+    Settings,
+    ToolUnavailable,
+    requires,
+    service,
+)
 from ringfence.errors import Fault
 from ringfence.tools.clock import Clock
-from ringfence.tools.db import Database
-from ringfence.tools.http import post
+from ringfence.tools.db import Database, UnitOfWork
+from ringfence.tools.http import Header, post
+from ringfence.tools.log import Log
+
+Key = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class NewLine(Struct):
@@ -24,7 +36,12 @@ class NewLine(Struct):
 
 
 class NewOrder(Struct):
+    """What is ordered, by whom, and paid how: `card` is a token of the payment provider, and
+    without one the order is paid on invoice."""
+
     lines: Annotated[list[NewLine], Meta(min_length=1, max_length=50)]
+    customer_id: UUID | None = None
+    card: Annotated[str, Meta(pattern="^tok_[a-z_]+$", max_length=40)] | None = None
 
 
 class Sales(Settings, section="sales"):
@@ -33,10 +50,19 @@ class Sales(Settings, section="sales"):
     free_shipping_from_cents: Annotated[int, Meta(ge=0)] = 5000
 
 
+class Customer(Struct):
+    id: UUID
+
+
 class Quote(Struct):
     """What this feature needs of the catalogue's answer, and no more."""
 
     unit_cents: int
+
+
+@requires("customers.customer")
+class CustomerOf(Protocol):
+    async def __call__(self, *, customer_id: UUID) -> Customer: ...
 
 
 @requires("catalogue.quote")
@@ -44,90 +70,78 @@ class QuoteOf(Protocol):
     async def __call__(self, *, sku: str, quantity: int) -> Quote: ...
 
 
-@requires("inventory.hold")
-class HoldStock(Protocol):
-    async def __call__(self, *, order_id: int, lines: list[NewLine]) -> None: ...
-
-
-@requires("inventory.release")
-class ReleaseStock(Protocol):
-    async def __call__(self, *, order_id: int) -> None: ...
-
-
-class OutOfStock(Conflict, code="orders.out_of_stock"):
-    """Fewer pieces are available than were ordered."""
-
-
-class CancelledMeanwhile(Conflict, code="orders.cancelled_meanwhile"):
-    """Somebody cancelled the order before stock was held for it."""
+@requires("orders.complete")
+class CompleteOrder(Protocol):
+    async def __call__(self, *, order_id: int) -> Order: ...
 
 
 class PlaceOrder(Plugin):
     db: Database
     clock: Clock
+    log: Log
     sales: Sales
+    customer: CustomerOf
     quote: QuoteOf
-    hold: HoldStock
-    release: ReleaseStock
+    complete: CompleteOrder
 
     @post("/orders", status=201)
-    async def place(self, new: NewOrder, ctx: Context) -> Order:
+    @service("orders.place")
+    async def place(
+        self, new: NewOrder, ctx: Context, idempotency_key: Header[Key | None] = None
+    ) -> Order:
+        """Order something; sent again under the same key, it is the same order.
+
+        Returns: The order: placed, or pending while its payment or its stock is waited for.
+
+        Example: {"lines": [{"sku": "tea-earl-grey", "quantity": 2}], "card": "tok_visa"}
+        """
         _refuse_repeats(new.lines)
+        if new.customer_id is not None:
+            await self.customer(customer_id=new.customer_id)
         priced = [await self._priced(line) for line in new.lines]
-        order = await self._write_down(priced, ctx.trace_id)
+        order = await self._write_down(new, priced, idempotency_key, ctx.trace_id)
         try:
-            await self.hold(order_id=order.id, lines=new.lines)
-        except Conflict as shortage:
-            await self._settle(order, "cancelled")
-            raise OutOfStock(shortage.message) from shortage
-        if not await self._settle(order, "placed"):
-            await self.release(order_id=order.id)
-            raise CancelledMeanwhile(f"order {order.id} was cancelled before it was placed.")
-        return structs.replace(order, status="placed")
+            return await self.complete(order_id=order.id)
+        except (ToolUnavailable, PluginQuarantined) as failure:
+            # It stands in the database: to the customer it has been ordered.
+            self.log.warning("order is left pending", order_id=order.id, why=str(failure))
+            return order
 
     async def _priced(self, line: NewLine) -> OrderLine:
         quote = await self.quote(sku=line.sku, quantity=line.quantity)
         return OrderLine(line.sku, line.quantity, quote.unit_cents)
 
-    async def _write_down(self, lines: list[OrderLine], trace_id: str) -> Order:
+    async def _write_down(
+        self, new: NewOrder, lines: list[OrderLine], key: str | None, trace_id: str
+    ) -> Order:
         goods_cents = sum(line.unit_cents * line.quantity for line in lines)
         shipping_cents = pricing.shipping(
             goods_cents,
             flat_cents=self.sales.shipping_cents,
             free_from_cents=self.sales.free_shipping_from_cents,
         )
-        currency, ordered_at = self.sales.currency, self.clock.now()
-        async with self.db.transaction() as tx:
-            order_id = await tx.fetch_value(
-                "INSERT INTO orders"
-                " (status, currency, goods_cents, shipping_cents, ordered_at, trace_id)"
-                " VALUES ('pending', $1, $2, $3, $4, $5) RETURNING id",
-                currency,
+        now = self.clock.now()
+
+        def write(work: UnitOfWork) -> Order:
+            if known := work.fetch_one(_BY_KEY, key, into=Order):
+                return known
+            order = work.fetch_all(
+                _INSERT,
+                key,
+                new.customer_id,
+                new.card,
+                self.sales.currency,
                 goods_cents,
                 shipping_cents,
-                ordered_at,
+                now,
                 trace_id,
-                into=int,
-            )
-            for line in lines:
-                await tx.execute(
-                    "INSERT INTO order_lines (order_id, sku, quantity, unit_cents)"
-                    " VALUES ($1, $2, $3, $4)",
-                    order_id,
-                    line.sku,
-                    line.quantity,
-                    line.unit_cents,
-                )
-        return Order(
-            order_id, "pending", currency, goods_cents, shipping_cents, ordered_at, trace_id
-        )
+                into=Order,
+            )[0]
+            rows = [(order.id, line.sku, line.quantity, line.unit_cents) for line in lines]
+            work.execute_many(_INSERT_LINE, rows)
+            return order
 
-    async def _settle(self, order: Order, status: Status) -> bool:
-        """Move the order on, unless somebody has done so meanwhile."""
-        changed = await self.db.execute(
-            "UPDATE orders SET status = $2 WHERE id = $1 AND status = 'pending'", order.id, status
-        )
-        return changed == 1
+        return await self.db.run(write)
 
 
 def _refuse_repeats(lines: list[NewLine]) -> None:
@@ -139,3 +153,15 @@ def _refuse_repeats(lines: list[NewLine]) -> None:
         seen.add(line.sku)
     if faults:
         raise Invalid("each product belongs in one line.", faults=faults)
+
+
+_BY_KEY = "SELECT * FROM orders WHERE idempotency_key = $1"
+_INSERT = """
+    INSERT INTO orders (idempotency_key, customer_id, card, status, currency, goods_cents,
+        shipping_cents, ordered_at, tried_at, trace_id)
+    VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, $7, $8)
+    RETURNING *
+"""
+_INSERT_LINE = """
+    INSERT INTO order_lines (order_id, sku, quantity, unit_cents) VALUES ($1, $2, $3, $4)
+"""

@@ -1,31 +1,23 @@
 """Show one order with its lines."""
 
-from datetime import datetime
+from msgspec import structs
 
-from msgspec import Struct
-
-from domains.orders._orders import NoSuchOrder, Order, OrderLine, OrderNumber, Status
-from ringfence import Plugin
+from domains.orders._orders import NoSuchOrder, Order, OrderLine, OrderNumber
+from ringfence import Plugin, service
 from ringfence.tools.db import Database
 from ringfence.tools.http import get
 
 
-class OrderInFull(Struct):
-    id: int
-    status: Status
-    currency: str
+class OrderInFull(Order):
     lines: list[OrderLine]
-    goods_cents: int
-    shipping_cents: int
     total_cents: int
-    ordered_at: datetime
-    trace_id: str
 
 
 class ShowOrder(Plugin):
     db: Database
 
     @get("/orders/{order_id}")
+    @service("orders.order")
     async def show(self, order_id: OrderNumber) -> OrderInFull:
         order = await self.db.fetch_one("SELECT * FROM orders WHERE id = $1", order_id, into=Order)
         if order is None:
@@ -35,14 +27,5 @@ class ShowOrder(Plugin):
             order_id,
             into=OrderLine,
         )
-        return OrderInFull(
-            id=order.id,
-            status=order.status,
-            currency=order.currency,
-            lines=lines,
-            goods_cents=order.goods_cents,
-            shipping_cents=order.shipping_cents,
-            total_cents=order.goods_cents + order.shipping_cents,
-            ordered_at=order.ordered_at,
-            trace_id=order.trace_id,
-        )
+        total_cents = order.goods_cents + order.shipping_cents
+        return OrderInFull(**structs.asdict(order), lines=lines, total_cents=total_cents)

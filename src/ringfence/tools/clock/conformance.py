@@ -1,12 +1,14 @@
 """The executable contract of the clock: what every driver does, run against each of them.
 
-@pytest.mark.anyio
-class TestMyClock(ClockConformance, TimetableConformance):
-    @pytest.fixture
-    def subject(self) -> Subject: ...
+    @pytest.mark.anyio
+    class TestMyClock(ClockConformance, TimetableConformance):
+        @pytest.fixture
+        def subject(self) -> Subject: ...
 
-    @pytest.fixture
-    def timing(self) -> TimingSubject: ...
+        @pytest.fixture
+        def timing(self) -> TimingSubject: ...
+
+What each fixture gives is said by its class.
 """
 
 import asyncio

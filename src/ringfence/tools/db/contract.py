@@ -30,9 +30,13 @@ class Clause(Protocol):
     """A statement of SQLAlchemy Core, as far as types tell; which are taken, `Queries` says."""
 
     @property
-    def is_select(self) -> bool: ...
+    def is_select(self) -> bool:
+        """Whether it is a SELECT."""
+        ...
 
-    def compile(self) -> object: ...
+    def compile(self) -> object:
+        """Return its text and parameters, as SQLAlchemy writes them."""
+        ...
 
 
 Sql = str | Clause
@@ -202,7 +206,7 @@ class Queries(Protocol):
 
         Raises:
             NoRow: The statement returned no row. Where that is expected, use `fetch_one`.
-            RowMismatch: The value is not an `into`; a NULL is none, unless `COALESCE`d.
+            RowMismatch: The value is not an `into`; a NULL is none, unless by `COALESCE`.
             ToolError: As for `fetch_all`.
 
         Guarantees: Those of `fetch_all`.

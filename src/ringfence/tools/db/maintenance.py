@@ -128,6 +128,44 @@ class Maintenance(Protocol):
         ...
 
 
+class Examination(Struct, frozen=True):
+    """What can be said of a database without changing anything.
+
+    Args:
+        file: Where it is.
+        size_bytes: Of it; None where there is none yet.
+        log_bytes: What its log has that is not in the file yet.
+        damage: What is wrong with it; empty where nothing was found.
+        checked: How far it was looked through: empty where it was as a whole.
+        applied: How many migrations it has had.
+        pending: Those that it has not.
+        writer: Who holds the lock for writing, this moment; empty where nobody does.
+    """
+
+    file: str
+    size_bytes: int | None
+    log_bytes: int = 0
+    damage: str = ""
+    checked: str = ""
+    applied: int = 0
+    pending: tuple[str, ...] = ()
+    writer: str = ""
+
+
+@runtime_checkable
+class Examined(Protocol):
+    """A database that can also be looked at, for `ringfence doctor`."""
+
+    def examine(self, limit_s: float) -> Examination:
+        """Look at the database and at nothing else, for about `limit_s` seconds; change nothing,
+        make no file, wait for nobody.
+
+        Raises:
+            StartRefused: It cannot be looked at, or the migrations' files are wrong.
+        """
+        ...
+
+
 @runtime_checkable
 class Maintained(Protocol):
     """A driver whose database can be maintained."""

@@ -10,7 +10,7 @@ Invariant: nothing inside a string, a quoted name or a comment is ever touched. 
 import re
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
-from itertools import pairwise
+from itertools import count, pairwise
 from operator import itemgetter
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -38,6 +38,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _SIGNED = re.compile(r"/\* (\S+) (\S+) \*/ ")
+_WRITTEN = re.compile(r"\$\d+/\*(\d+)\*/")  # of a parameter that is not in order, its number
 _SILENT = frozenset({"space", "comment"})
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -213,21 +214,21 @@ def prepare(sql: str, prefix: str = "") -> Statement:
             hint="Leave it out: what fails is undone, and the error says so.",
         )
     kind = _kind(words, shown)
-    count = _parameters(words, shown)
+    most = _parameters(words, shown)
     used = [int(word.text[1:]) for word in words if word.kind == "parameter"]
-    once, common = len(used) == count, words[0].keyword == "WITH"
-    text = prefix + "".join(_translated(piece, once) for piece in pieces)
-    in_order = used == list(range(1, count + 1))
-    return Statement(text, shown, kind, count, in_order, _bound(used, count), common)
+    once, common = len(used) == most, words[0].keyword == "WITH"
+    in_order = used == list(range(1, most + 1))
+    text = prefix + "".join(_translated(piece, once, in_order) for piece in pieces)
+    return Statement(text, shown, kind, most, in_order, _bound(used, most), common)
 
 
-def _bound(used: list[int], count: int) -> Bound:
+def _bound(used: list[int], most: int) -> Bound:
     """Return how values are given to sqlite3: one after another where each is used once."""
-    if used == list(range(1, count + 1)):
+    if used == list(range(1, most + 1)):
         return _as_they_come
-    if len(used) == count:
+    if len(used) == most:
         return itemgetter(*(n - 1 for n in used))
-    numbers = tuple(str(n) for n in range(1, count + 1))
+    numbers = tuple(str(n) for n in range(1, most + 1))
     # From Python 3.14 on, it takes no sequence for `?n`.
     return lambda values: dict(zip(numbers, values, strict=True))
 
@@ -242,10 +243,23 @@ def shorten(sql: str) -> str:
     return line if len(line) <= 80 else f"{line[:79]}…"
 
 
-def _translated(piece: Token, once: bool) -> str:
+def restored(text: str) -> str:
+    """Return a prepared text with its parameters written as the author wrote them."""
+    numbers = count(1)
+    plain = "".join(
+        f"${piece.text[1:] or next(numbers)}" if piece.kind == "placeholder" else piece.text
+        for piece in tokens(text)
+    )
+    return _WRITTEN.sub(r"$\1", plain)
+
+
+def _translated(piece: Token, once: bool, in_order: bool) -> str:
     if piece.kind != "parameter":
         return piece.text
-    return "?" if once else f"?{int(piece.text[1:])}"
+    number = int(piece.text[1:])
+    if not once:
+        return f"?{number}"
+    return "?" if in_order else f"?/*{number}*/"
 
 
 def _kind(words: list[Token], shown: str) -> Kind:
@@ -284,7 +298,9 @@ def _parameters(words: list[Token], shown: str) -> int:
     for word in words:
         if word.kind == "placeholder":
             raise QueryError(
-                f"expected parameters written $1, $2, …, got {word.text}.", subject=shown
+                f"expected parameters written $1, $2, …, got {word.text}.",
+                subject=shown,
+                hint="Write $1 for the first value that follows the text, $2 for the second.",
             )
         if word.kind == "parameter":
             used.add(int(word.text[1:6]) if len(word.text) <= 6 else MOST_PARAMETERS + 1)

@@ -104,19 +104,29 @@ class Content(Protocol):
     one that is not streamed needs no closing. A `File` of HTTP takes it as it is."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name that it is kept under."""
+        ...
 
     @property
-    def size_bytes(self) -> int: ...
+    def size_bytes(self) -> int:
+        """Its length in bytes."""
+        ...
 
     @property
-    def content_type(self) -> str: ...
+    def content_type(self) -> str:
+        """The media type that it was written with, or that its name tells."""
+        ...
 
     @property
-    def etag(self) -> str: ...
+    def etag(self) -> str:
+        """The mark of this version, as HTTP has it."""
+        ...
 
     @property
-    def modified_at(self) -> datetime: ...
+    def modified_at(self) -> datetime:
+        """When this version was written, in UTC."""
+        ...
 
     def stream(self, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Iterate over the bytes from `start` on, `length` of them or all.

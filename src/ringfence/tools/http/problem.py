@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from msgspec import Struct, json
 
-from ringfence.errors import AppError, DeadlineExceeded, Fault, Invalid, RingfenceError, ToolError
+from ringfence.errors import AppError, DeadlineExceeded, Fault, Invalid, RingfenceError
 from ringfence.kernel.ports import Endpoint
 from ringfence.tools.http.wire import Answer
 
@@ -107,9 +107,10 @@ def answer_to(error: Exception, operation: str, redact: Callable[[str], str] = s
 
 
 def _answer_to_ringfence(error: RingfenceError, redact: Callable[[str], str]) -> Answer:
-    # A deadline says whether what it cut off was committed all the same.
+    # A deadline says whether what it cut off was committed all the same. What a tool says is for
+    # the author: it names tables, columns and paths.
     told = (isinstance(error, DeadlineExceeded) and "committed" in error.hint) or (
-        isinstance(error, AppError | ToolError) and error.status < 500
+        isinstance(error, AppError) and error.status < 500
     )
     faults = error.faults if isinstance(error, Invalid) else ()
     return _answer(

@@ -1,17 +1,31 @@
 CREATE TABLE orders (
     id INTEGER PRIMARY KEY,
-    status TEXT NOT NULL CHECK (status IN ('pending', 'placed', 'cancelled')),
+    idempotency_key TEXT UNIQUE,
+    customer_id UUID,
+    card TEXT,
+    status TEXT NOT NULL CHECK (
+        status IN ('pending', 'shipping', 'cancelling', 'placed', 'shipped', 'cancelled')
+    ),
+    why TEXT NOT NULL DEFAULT '',
+    -- The status that the customer was last told of.
+    told TEXT NOT NULL DEFAULT '',
     currency TEXT NOT NULL,
-    goods_cents INTEGER NOT NULL CHECK (goods_cents >= 0),
-    shipping_cents INTEGER NOT NULL CHECK (shipping_cents >= 0),
-    ordered_at TEXT NOT NULL,
+    goods_cents BIGINT NOT NULL CHECK (goods_cents >= 0),
+    shipping_cents BIGINT NOT NULL CHECK (shipping_cents >= 0),
+    ordered_at TIMESTAMPTZ NOT NULL,
+    -- When it was last tried to complete it.
+    tried_at TIMESTAMPTZ NOT NULL,
     trace_id TEXT NOT NULL
 );
 
+CREATE INDEX orders_by_customer ON orders (customer_id, id);
+CREATE INDEX orders_by_time ON orders (ordered_at);
+CREATE INDEX orders_unsettled ON orders (status, tried_at);
+
 CREATE TABLE order_lines (
-    order_id INTEGER NOT NULL REFERENCES orders (id),
+    order_id BIGINT NOT NULL REFERENCES orders (id),
     sku TEXT NOT NULL,
-    quantity INTEGER NOT NULL CHECK (quantity > 0),
-    unit_cents INTEGER NOT NULL CHECK (unit_cents > 0),
+    quantity BIGINT NOT NULL CHECK (quantity > 0),
+    unit_cents BIGINT NOT NULL CHECK (unit_cents > 0),
     PRIMARY KEY (order_id, sku)
 );

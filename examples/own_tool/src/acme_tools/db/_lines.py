@@ -52,16 +52,7 @@ class Line:
         if self.closed:
             raise stopped()
         running = asyncio.wrap_future(self.submit(job))
-        try:
-            await asyncio.wait([running])
-        except CancelledError:
-            while not running.done():
-                if not to_its_end:
-                    self.interrupt()
-                await _waited(running)
-            running.exception()  # nobody asks for it any more
-            raise
-        return running.result()
+        return await finished(running, None if to_its_end else self.interrupt)
 
     def submit(self, job: Job[T]) -> Future[T]:
         """Have something run after all that was given to the thread before."""
@@ -161,6 +152,25 @@ class Pool:
         if not waiter.done():
             said = f"all {len(self._lines)} connections are in use; expected one to be free."
             waiter.set_exception(Busy(said, subject="db", retry_after_s=1.0))
+
+
+async def finished(running: "asyncio.Future[T]", stop: Callable[[], None] | None) -> T:
+    """Return what a thread's job returns; when cancelled, come back once the thread has.
+
+    Args:
+        running: The job.
+        stop: Called when cancelled, until it has ended; None to let it come to its end.
+    """
+    try:
+        await asyncio.wait([running])
+    except CancelledError:
+        while not running.done():
+            if stop is not None:
+                stop()
+            await _waited(running)
+        running.exception()  # nobody asks for it any more
+        raise
+    return running.result()
 
 
 async def _waited(job: "asyncio.Future[T]") -> None:

@@ -26,20 +26,27 @@ class Connection(sqlite3.Connection):
     border: Border
 
 
+def opened(path: Path, busy_timeout_s: float, mode: str) -> Connection:
+    """Open the file as it is; `mode` is `ro`, `rw`, or `rwc`, which makes it."""
+    line = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=busy_timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=Connection,
+    )
+    line.create_collation("decimal", compared)
+    return line
+
+
 def connect(path: Path, busy_timeout_s: float, border: Border, *, writes: bool) -> Connection:
-    """Open the file; raises StartRefused where that cannot be."""
+    """Open the file with everything set; raises StartRefused where that cannot be."""
     try:
-        line = sqlite3.connect(
-            path,
-            timeout=busy_timeout_s,
-            isolation_level=None,
-            check_same_thread=False,
-            factory=Connection,
-        )
+        line = opened(path, busy_timeout_s, "rwc")
     except sqlite3.Error as error:
         raise StartRefused(f"db: {path} cannot be used: {error}. Make its folder.") from None
     line.border = border
-    line.create_collation("decimal", compared)
     line.execute("PRAGMA foreign_keys = ON")
     line.execute("PRAGMA synchronous = FULL")
     line.execute("PRAGMA journal_mode = WAL" if writes else "PRAGMA query_only = ON")

@@ -19,11 +19,13 @@ from acme_tools.db._lines import Line, Pool
 from acme_tools.db._migrations import migrate
 from acme_tools.db._session import Cursor, Session, undone
 from acme_tools.db._sqlite import Connection, connect, data_version, run
+from acme_tools.db._upkeep import Upkeep
 from ringfence.errors import StartRefused
 from ringfence.kernel.ports import Grant, ToolEnv
 from ringfence.settings import Seconds
 from ringfence.tools.db import Database
 from ringfence.tools.db.engine import Ending, alone
+from ringfence.tools.db.maintenance import Maintenance
 from ringfence.tools.db.migrations import discover
 from ringfence.tools.db.outbox import Outbox
 from ringfence.tools.db.prepared import Params
@@ -65,6 +67,7 @@ class Driver:
         assert isinstance(config, Config)
         self._config = config
         self._env = env
+        self._path = env.root / config.path
         self._border = Border()
         self._handles = Handles(self, env.seal)
         self._turn = asyncio.Lock()  # to write: it is given in the order of asking
@@ -94,8 +97,8 @@ class Driver:
         self._streams = Pool(lines, env.clock, config.busy_timeout_s)
 
     def _line(self, *, writes: bool = False) -> Line:
-        path, wait_s = self._env.root / self._config.path, self._config.busy_timeout_s
-        return Line(partial(connect, path, wait_s, self._border, writes=writes))
+        wait_s = self._config.busy_timeout_s
+        return Line(partial(connect, self._path, wait_s, self._border, writes=writes))
 
     async def stop(self) -> None:
         """Refuse new work, end what runs, close the file."""
@@ -110,6 +113,10 @@ class Driver:
     def handle(self, grant: Grant) -> Database:
         """Return the database as one plugin sees it."""
         return self._handles.handle(grant)
+
+    def maintenance(self) -> Maintenance:
+        """Return what an operator may do with the file. Serves `maintenance.Maintained`."""
+        return Upkeep(self._path, self._config.busy_timeout_s, self._env, self.dialect)
 
     def timers(self) -> Timers:
         """Return where the application's timers are stored. Serves `timers.KeepsTimers`."""

@@ -13,7 +13,7 @@ from ringfence.kernel.ports import did_you_mean
 from ringfence.tools.db.contract import ForeignTable, QueryError
 from ringfence.tools.db.drivers._sqlite_alone import Alone
 from ringfence.tools.db.drivers._sqlite_owners import RINGFENCE, SQLITE, Owners
-from ringfence.tools.db.sql import Signature, fold, shorten, significant
+from ringfence.tools.db.sql import Signature, fold, restored, shorten, significant
 
 _HINTS = {
     SQLITE: "Names from sqlite_ on are SQLite's; which tables there are, the migrations say.",
@@ -79,13 +79,14 @@ class Border:
     def refusal(self, who: Signature, text: str, table: str, what: str) -> ToolError:
         """Return the error for a table that is not the domain's."""
         owner = self.owners.of(table)
-        shown = shorten(text.removeprefix(who.comment()))
+        shown = shorten(restored(text.removeprefix(who.comment())))
         if not owner:
             close = did_you_mean(table, self.owners.tables(who.domain)).removeprefix("; ")
             return QueryError(
                 f"no such table: {table}; expected one that a migration of {who.domain} creates.",
                 subject=shown,
-                hint=close[:1].upper() + close[1:],
+                hint=close[:1].upper() + close[1:]
+                or f"Write it: domains/{who.domain}/migrations/<YYYYMMDDhhmmss>_{table}.sql",
             )
         used = what or f"uses {table}"
         return ForeignTable(

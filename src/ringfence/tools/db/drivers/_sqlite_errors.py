@@ -45,6 +45,7 @@ _UNKNOWN = re.compile(
     r"no such (?P<what>table|column|function): (?P<name>\S+)"
     r"|table (?P<table>\S+) has no column named (?P<column>\S+)"
 )
+_VALUE = "If it is meant as a value: write $1 in its place, and give the value after the text."
 _BAD_TEXT = re.compile(r"Could not decode to UTF-8 column '(?P<column>.*?)' with text '", re.DOTALL)
 _QUOTED = re.compile(r"""(?P<open>["'\[])(?P<text>.*)(?P<close>["'\]])""", re.DOTALL)
 _FUNCTIONS = {
@@ -165,7 +166,9 @@ def _helped(told: QueryError, statement: Statement, line: sqlite3.Connection) ->
         what = "what is searched for names a column that there is not."
         return QueryError(what, subject=told.subject)
     known = _tables(line) if unknown["what"] == "table" else list(_columns(line, statement))
-    return QueryError(f"{text}{did_you_mean(name, known) or '.'}", subject=told.subject)
+    close = did_you_mean(name, known)
+    hint = "" if close or unknown["what"] == "table" else _VALUE
+    return QueryError(f"{text}{close or '.'}", subject=told.subject, hint=hint)
 
 
 def _written(found: re.Match[str], statement: Statement) -> str:

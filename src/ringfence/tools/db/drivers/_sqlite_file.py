@@ -16,10 +16,16 @@ from ringfence.kernel.ports import Clock, ToolEnv
 from ringfence.tools.db.contract import Busy, StorageFailure
 from ringfence.tools.db.drivers._sqlite_line import Line, open_line, translated
 from ringfence.tools.db.drivers._sqlite_lock import writer
-from ringfence.tools.db.drivers._sqlite_migrations import Outlook, Watch, migrate, outlook
-from ringfence.tools.db.drivers._sqlite_trouble import newest_backup, remedy, storage_failure
+from ringfence.tools.db.drivers._sqlite_migrations import Watch, migrate, outlook
+from ringfence.tools.db.drivers._sqlite_trouble import (
+    app_of,
+    newest_backup,
+    remedy,
+    storage_failure,
+)
 from ringfence.tools.db.drivers._sqlite_wal import damage, log_of
 from ringfence.tools.db.migrations import PENDING, Migration
+from ringfence.tools.db.outlook import Outlook
 
 
 class Damaged(StartRefused):
@@ -132,7 +138,7 @@ def prepare(
     _check_writable(path)
     inspect(path, wait_s=busy_timeout_s)
     if not path.exists() and not apply and migrations:
-        raise _pending(migrations, instance)  # and no empty file is left behind
+        raise _pending(migrations, path, instance)  # and no empty file is left behind
     try:
         line = open_line(path)
     except sqlite3.Error as error:
@@ -144,7 +150,7 @@ def prepare(
         if not apply:
             before = outlook(line, migrations, instance)
             if before.pending:
-                raise _pending(before.pending, instance)
+                raise _pending(before.pending, path, instance)
         before = migrate(line, migrations, clock, watch, instance)
         line.execute("PRAGMA busy_timeout = 0")
     except sqlite3.Error as error:
@@ -156,9 +162,9 @@ def prepare(
     return line, before
 
 
-def _pending(migrations: Sequence[Migration], instance: str) -> StartRefused:
+def _pending(migrations: Sequence[Migration], path: Path, instance: str) -> StartRefused:
     what = f"it is pending, and [tools.{instance}] leaves migrations to the command."
-    fix = "Run `ringfence migrate`; with --plan it only lists them."
+    fix = f"Run `ringfence migrate {app_of(path)}`; with --plan it only lists them."
     findings = [Finding(each.shown, 0, PENDING, what, fix) for each in migrations]
     return StartRefused(f"{instance}: migrations are pending.", findings=findings)
 

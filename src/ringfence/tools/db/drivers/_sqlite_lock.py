@@ -18,12 +18,15 @@ _WRITER = 120
 
 def writer(path: Path | None) -> str:
     """Return who holds the lock for writing: `process 12 (sqlite3)`, or 'another process'."""
-    if path is None:
-        return "another process"
+    return (path and holder(path)) or "another process"
+
+
+def holder(path: Path) -> str:
+    """Return the other process that holds the lock for writing; nothing where none is known."""
     shared = path.with_name(f"{path.name}-shm")
     exclusive = [pid for pid, kind, _ in _locks(path) if kind == "WRITE"]
     writing = [pid for pid, kind, at in _locks(shared) if kind == "WRITE" and at == _WRITER]
-    return next((_named(pid) for pid in (*writing, *exclusive)), "another process")
+    return next((_named(pid) for pid in (*writing, *exclusive)), "")
 
 
 def users(path: Path) -> list[str]:

@@ -10,18 +10,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from time import perf_counter
 
-from msgspec import Struct
-
 from ringfence.errors import Finding, StartRefused, ToolUnavailable
 from ringfence.kernel.ports import Clock
 from ringfence.tools.db.drivers._sqlite_line import Line, translated
 from ringfence.tools.db.drivers._sqlite_owners import RECORD as OWNERS
 from ringfence.tools.db.drivers._sqlite_schema import Surveyor, Trespass, failed
-from ringfence.tools.db.migrations import CHANGED, Command, Migration
+from ringfence.tools.db.migrations import Command, Migration
 from ringfence.tools.db.outbox import TABLES as EVENTS
+from ringfence.tools.db.outlook import Key, Outlook, compared
 from ringfence.tools.db.timers import TABLE as _TIMERS
-
-Key = tuple[str, str]  # domain and name
 
 _RECORD = """
 CREATE TABLE IF NOT EXISTS ringfence_migrations (
@@ -32,16 +29,6 @@ CREATE TABLE IF NOT EXISTS ringfence_migrations (
     PRIMARY KEY (domain, name)
 ) STRICT, WITHOUT ROWID
 """
-
-
-class Outlook(Struct, frozen=True):
-    """A database beside its migrations' files: what was applied, with its checksum, what is
-    pending, what of that comes late, and what was applied and has no file here."""
-
-    applied: dict[Key, str]
-    pending: list[Migration]
-    late: frozenset[Key]
-    gone: list[Key]
 
 
 class Watch:
@@ -63,20 +50,7 @@ def outlook(
     Raises:
         StartRefused: An applied file was changed.
     """
-    applied = _applied(line)
-    changed = [each for each in migrations if _is_changed(each, applied)]
-    if changed:
-        raise StartRefused(
-            f"{instance}: applied migrations were changed; nothing was done.",
-            findings=[_changed(each) for each in changed],
-        )
-    newest: dict[str, str] = {}
-    for domain, name in applied:
-        newest[domain] = max(newest.get(domain, ""), name[:14])
-    keys = {(each.domain, each.name) for each in migrations}
-    pending = [each for each in migrations if (each.domain, each.name) not in applied]
-    late = {(p.domain, p.name) for p in pending if p.stamp < newest.get(p.domain, "")}
-    return Outlook(applied, pending, frozenset(late), sorted(applied.keys() - keys))
+    return compared(_applied(line), migrations, instance)
 
 
 def migrate(
@@ -133,21 +107,6 @@ def _applied(line: sqlite3.Connection) -> dict[Key, str]:
         return {}
     rows = line.execute("SELECT domain, name, sha256 FROM ringfence_migrations")
     return {(domain, name): sha256 for domain, name, sha256 in rows}
-
-
-def _is_changed(migration: Migration, applied: dict[Key, str]) -> bool:
-    known = applied.get((migration.domain, migration.name))
-    return known is not None and known != migration.sha256
-
-
-def _changed(migration: Migration) -> Finding:
-    return Finding(
-        migration.shown,
-        0,
-        CHANGED,
-        "it was changed after it had been applied to this database.",
-        "Restore the file as it was, and put the change into a new migration.",
-    )
 
 
 def _apply(line: Line, migration: Migration, clock: Clock) -> None:

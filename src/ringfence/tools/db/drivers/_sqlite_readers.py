@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from ringfence.kernel.ports import Timer
+from msgspec import Struct
+
+from ringfence.kernel.ports import Clock, Timer
 from ringfence.tools.db.contract import Busy
 from ringfence.tools.db.drivers._sqlite_border import Border
 from ringfence.tools.db.drivers._sqlite_line import (
@@ -71,6 +73,14 @@ class Reader:
             self._line = None
 
 
+class Lent(Struct, frozen=True):
+    """What a connection is lent for, and since when by the clock."""
+
+    kind: str
+    statement: Statement
+    since: float
+
+
 class Pool:
     """Connections with threads, lent to one after another, first come, first served.
 
@@ -80,12 +90,21 @@ class Pool:
         busy_timeout_s: How long each waits for another process's lock.
         name: What the threads are called.
         border: What all connections to the file share.
+        clock: By which one is lent.
     """
 
     def __init__(
-        self, path: Path, most: int, busy_timeout_s: float, name: str, border: Border
+        self,
+        path: Path,
+        most: int,
+        busy_timeout_s: float,
+        name: str,
+        border: Border,
+        clock: Clock,
     ) -> None:
         self.all: list[Reader] = []
+        self.lent: dict[Reader, Lent] = {}
+        self._clock = clock
         self._border = border
         self._path = path
         self._most = most
@@ -95,14 +114,22 @@ class Pool:
         self._waiting: deque[asyncio.Future[Reader]] = deque()
 
     async def borrow(
-        self, expect: Callable[[asyncio.Future[Reader]], Timer] | None = None
+        self,
+        statement: Statement,
+        expect: Callable[[asyncio.Future[Reader]], Timer] | None = None,
     ) -> Reader:
         """Return one, to be given back.
 
         Args:
+            statement: What it is borrowed for.
             expect: Called if all are lent, with what is waited for; may end that with an error
                 later, unless it is cancelled.
         """
+        reader = await self._free(expect)
+        self.lent[reader] = Lent(self._name, statement, self._clock.monotonic())
+        return reader
+
+    async def _free(self, expect: Callable[[asyncio.Future[Reader]], Timer] | None) -> Reader:
         if self._idle:
             return self._idle.pop()
         if len(self.all) < self._most:
@@ -125,6 +152,7 @@ class Pool:
 
     def give_back(self, reader: Reader) -> None:
         """Lend it to who has waited longest."""
+        self.lent.pop(reader, None)
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -153,9 +181,10 @@ class Readers:
         inline: Inline,
         most: int,
         busy_timeout_s: float,
+        clock: Clock,
     ) -> None:
         self.line = line
-        self.pool = Pool(path, most, busy_timeout_s, "reader", line.guard.border)
+        self.pool = Pool(path, most, busy_timeout_s, "read", line.guard.border, clock)
         self._inline = inline
         self._closed = False
 
@@ -175,7 +204,7 @@ class Readers:
         return await self._read_on_thread(statement, values)
 
     async def _read_on_thread(self, statement: Statement, values: Params) -> Answer:
-        reader = await self.pool.borrow()
+        reader = await self.pool.borrow(statement)
         try:
             job = reader.job = reader.worker.submit(lambda: reader.read(statement, values))
             return await job.wait_or_stop(reader.interrupt)

@@ -9,7 +9,7 @@ what it was is on the disk. Called by `_sqlite_upkeep.py`, on a thread.
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,10 +33,11 @@ from ringfence.tools.db.drivers._sqlite_copy import (
 from ringfence.tools.db.drivers._sqlite_file import Damaged, refused
 from ringfence.tools.db.drivers._sqlite_line import translated
 from ringfence.tools.db.drivers._sqlite_lock import users
-from ringfence.tools.db.drivers._sqlite_migrations import Key, Outlook, migrate, outlook
+from ringfence.tools.db.drivers._sqlite_migrations import migrate, outlook
 from ringfence.tools.db.drivers._sqlite_trouble import backup_name, make_folder
 from ringfence.tools.db.drivers._sqlite_wal import damage, log_of
 from ringfence.tools.db.migrations import Migration
+from ringfence.tools.db.outlook import Key, Outlook, expect_known
 
 # Where SQLite's locks are in a file: whoever has it open in WAL mode has a shared one there.
 # Source: https://www.sqlite.org/c3ref/c_lock_exclusive.html and os.h, SHARED_FIRST and SHARED_SIZE.
@@ -132,7 +133,7 @@ def _adapt(
                 "Nothing was changed."
             )
         before = outlook(line, migrations, str(source))
-        _check_origin(before, source, _records(live) if live is not None else {})
+        expect_known(before, source, _records(live) if live is not None else {})
         try:
             migrate(line, migrations, clock, work)
             if live is not None:
@@ -142,26 +143,12 @@ def _adapt(
     return before
 
 
-def _records(live: Path) -> dict[Key, str]:
+def _records(live: Path) -> Mapping[Key, str]:
     try:
         with closing(open_plain(live, 0)) as line:
             return outlook(line, ()).applied
     except sqlite3.Error:  # then it vouches for nothing
         return {}
-
-
-def _check_origin(before: Outlook, source: Path, here: dict[Key, str]) -> None:
-    """Refuse what neither the code knows nor the database: another application's, or a later
-    version's."""
-    strange = [key for key in before.gone if here.get(key) != before.applied[key]]
-    if strange:
-        names = ", ".join(f"{domain}/{name}" for domain, name in strange[:5])
-        more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
-        raise StartRefused(
-            f"db: {source} has migrations that are not known here: {names}{more}. Nothing was "
-            "changed. It is another application's, or of a later version: restore it with the "
-            "code that has these files."
-        )
 
 
 def _match_pages(line: sqlite3.Connection, live: Path) -> None:

@@ -52,7 +52,7 @@ class Streams:
         alarm: Callable[[StorageFailure], None],
     ) -> None:
         self.alarm = alarm
-        self.pool = Pool(path, most, wait_s, "stream", border)
+        self.pool = Pool(path, most, wait_s, "stream", border, clock)
         self.closed = False
         self._most = most
         self._wait_s = wait_s
@@ -102,7 +102,7 @@ class StreamCursor:
         if self._streams.closed:
             raise stopped()
         if self._reader is None:
-            reader = await self._streams.pool.borrow(self._streams.expect)
+            reader = await self._streams.pool.borrow(self._statement, self._streams.expect)
             if self._closed or self._streams.closed:  # by its context, or by the stop, meanwhile
                 self._streams.pool.give_back(reader)
                 raise stopped()

@@ -63,12 +63,20 @@ def remedy(path: Path) -> str:
     if newest is not None:
         return (
             "The file was left as it is. Restore the newest backup: "
-            f"`ringfence db restore {shlex.quote(str(newest))}`."
+            f"`ringfence db restore {shlex.quote(str(newest))} --app {app_of(path)}`."
         )
     return (
-        "The file was left as it is. Restore a backup with `ringfence db restore FILE`, or salvage "
-        f"what can be read with `sqlite3 {shlex.quote(str(path))} .recover`."
+        "The file was left as it is. Restore a backup with `ringfence db restore FILE --app "
+        f"{app_of(path)}`, or salvage what can be read with "
+        f"`sqlite3 {shlex.quote(str(path))} .recover`."
     )
+
+
+def app_of(path: Path) -> str:
+    """Return the application that a database lies in, as a shell takes its folder; APP, for whoever
+    reads it to fill in, where it lies elsewhere."""
+    folders = path.absolute().parents
+    return next((shlex.quote(str(each)) for each in folders if (each / "domains").is_dir()), "APP")
 
 
 def storage_failure(

@@ -14,13 +14,15 @@ from ringfence.errors import Finding, StartRefused
 from ringfence.kernel.ports import ToolEnv
 from ringfence.tools.db.contract import StorageFailure
 from ringfence.tools.db.drivers._sqlite_copy import Work, back_up, open_plain
+from ringfence.tools.db.drivers._sqlite_examination import examine
 from ringfence.tools.db.drivers._sqlite_file import inspect, locate, prepare, refused
-from ringfence.tools.db.drivers._sqlite_migrations import Outlook, outlook
+from ringfence.tools.db.drivers._sqlite_migrations import outlook
 from ringfence.tools.db.drivers._sqlite_restore import restore
 from ringfence.tools.db.drivers._sqlite_trouble import backup_name, make_folder
 from ringfence.tools.db.drivers._worker import Worker
-from ringfence.tools.db.maintenance import Backup, Plan, Progress, Restored, Step
+from ringfence.tools.db.maintenance import Backup, Examination, Plan, Progress, Restored
 from ringfence.tools.db.migrations import Migration, discover
+from ringfence.tools.db.outlook import Outlook, compared
 
 R = TypeVar("R")
 
@@ -36,6 +38,11 @@ class Upkeep:
     def findings(self) -> list[Finding]:
         return discover(self._env.domains, self._env.root, self._env.instance)[1]
 
+    def examine(self, limit_s: float) -> Examination:
+        migrations = self._migrations()
+        path = locate(self._configured, self._env, make=False)
+        return examine(path, migrations, self._env.instance, limit_s)
+
     async def plan(self) -> Plan:
         migrations = self._migrations()
         path = locate(self._configured, self._env, make=False)
@@ -43,14 +50,14 @@ class Upkeep:
         def look() -> Outlook:
             inspect(path, wait_s=self._wait_s)
             if not path.exists() or not path.stat().st_size:
-                return Outlook({}, migrations, frozenset(), [])
+                return compared({}, migrations)
             try:
                 with closing(open_plain(path, self._wait_s)) as line:
                     return outlook(line, migrations, self._env.instance)
             except sqlite3.Error as error:
                 raise refused(path, error) from None
 
-        return self._planned(path, await self._do(look, lambda: None))
+        return (await self._do(look, lambda: None)).plan(str(path))
 
     async def migrate(self, progress: Progress) -> Plan:
         plan = await self.plan()
@@ -72,7 +79,7 @@ class Upkeep:
             line.close()
             return before
 
-        return self._planned(path, await self._do(apply, work.stop))
+        return (await self._do(apply, work.stop)).plan(str(path))
 
     async def backup(self, to: Path | None, progress: Progress) -> Backup:
         path = locate(self._configured, self._env, make=False)
@@ -95,8 +102,7 @@ class Upkeep:
         kept, before = await self._do(
             lambda: restore(path, source, migrations, clock, wait_s, work), work.stop
         )
-        applied = self._planned(path, before).pending
-        return Restored(str(path), str(source), str(kept or ""), applied)
+        return Restored(str(path), str(source), str(kept or ""), before.plan(str(path)).pending)
 
     def _migrations(self) -> list[Migration]:
         env = self._env
@@ -104,14 +110,6 @@ class Upkeep:
         if findings:
             raise StartRefused(f"{env.instance}: migrations are refused.", findings=findings)
         return migrations
-
-    def _planned(self, path: Path, before: Outlook) -> Plan:
-        steps = tuple(
-            Step(each.id, each.shown, (each.domain, each.name) in before.late)
-            for each in before.pending
-        )
-        gone = tuple(f"{domain}/{name}" for domain, name in before.gone)
-        return Plan(str(path), len(before.applied), steps, gone)
 
     async def _do(self, call: Callable[[], R], stop: Callable[[], None]) -> R:
         worker = Worker(f"ringfence-{self._env.instance}-upkeep")

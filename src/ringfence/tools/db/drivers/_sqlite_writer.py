@@ -10,6 +10,7 @@ it. Invariant: while a job is on the thread nobody else touches the connection. 
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -52,6 +53,7 @@ class Writer:
         self.units = Units(self)
         self.group: Group | None = None  # set while a BEGIN is in force
         self.holder: WriterSession | None = None
+        self.committed: Callable[[], object] = _settled_alone  # called after each COMMIT that wrote
         self.usable = True  # the connection may be used on the event loop
         self._busy_timeout_s = busy_timeout_s
         self._hold_s = hold_s
@@ -266,6 +268,8 @@ class Writer:
     def _settle(self, group: Group, error: BaseException | None) -> None:
         if error is None:
             group.settle(None)
+            if group.wrote:
+                self.committed()
             return
         if isinstance(error, sqlite3.IntegrityError) and group.members > 1:
             # Which of them it was, nobody can tell; each on his own will be told by his own COMMIT.
@@ -328,6 +332,10 @@ class Writer:
         if held and self.line.in_transaction:
             self.line.execute("ROLLBACK TO ringfence_member")
         self._commit()
+
+
+def _settled_alone() -> None:
+    """Nobody wants to know."""
 
 
 def _lost() -> ToolError:

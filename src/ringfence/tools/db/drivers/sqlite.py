@@ -24,11 +24,12 @@ from ringfence.tools.db.contract import Database, StorageFailure
 from ringfence.tools.db.drivers._sqlite_file import Presence, locate, prepare
 from ringfence.tools.db.drivers._sqlite_lead import Lead
 from ringfence.tools.db.drivers._sqlite_line import Inline, Line, open_line, stopped
+from ringfence.tools.db.drivers._sqlite_log import Log
 from ringfence.tools.db.drivers._sqlite_migrations import Watch
 from ringfence.tools.db.drivers._sqlite_readers import Readers
 from ringfence.tools.db.drivers._sqlite_session import WriterSession
 from ringfence.tools.db.drivers._sqlite_streams import StreamCursor, Streams
-from ringfence.tools.db.drivers._sqlite_trouble import Alarm, newest_backup
+from ringfence.tools.db.drivers._sqlite_trouble import Alarm, app_of, newest_backup
 from ringfence.tools.db.drivers._sqlite_writer import Writer
 from ringfence.tools.db.drivers._worker import Job, Worker
 from ringfence.tools.db.engine import Ending
@@ -111,6 +112,7 @@ class Driver:
         self._writer: Writer | None = None
         self._readers: Readers | None = None
         self._streams: Streams | None = None
+        self._log: Log | None = None
         self._presence: Presence | None = None
         self._alarm = Alarm(env.clock)
 
@@ -135,8 +137,9 @@ class Driver:
             if told.at:
                 _log.error(
                     "migration %s was not done when the time for starting was over; nothing of it "
-                    "was applied. Apply it with `ringfence migrate`, which has no limit",
+                    "was applied. Apply it with `ringfence migrate %s`, which has no limit",
                     told.at,
+                    app_of(path),
                 )
             raise
         self._presence = Presence(path, env.clock)
@@ -145,11 +148,16 @@ class Driver:
             line, worker, inline, env.clock, config.busy_timeout_s, float(config.hold)
         )
         reading = open_line(path, query_only=True, border=line.guard.border)
-        self._readers = Readers(reading, path, inline, config.readers, config.busy_timeout_s)
+        self._readers = Readers(
+            reading, path, inline, config.readers, config.busy_timeout_s, env.clock
+        )
         border = line.guard.border
         self._streams = Streams(
             path, config.streams, config.busy_timeout_s, env.clock, border, self._alarm
         )
+        pools = self._readers.pool, self._streams.pool
+        self._log = Log(path, self._writer, pools, env.clock, float(config.hold))
+        self._writer.committed = self._log.look
 
     def _open(self, path: Path, migrations: Sequence[Migration], watch: Watch) -> Line:
         """On the thread; kept for `stop`, which also comes after a start that was given up."""
@@ -205,6 +213,8 @@ class Driver:
             ending.end()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
+                if self._log is not None:
+                    await self._log.close()
                 for job in closing:
                     await job.wait()
                 for ending in workers:
@@ -245,6 +255,15 @@ class Driver:
         if self._streams is None:
             raise stopped()
         return self._streams.stream(statement, params)
+
+    def trouble(self) -> str:
+        """Return what keeps it from being written to; nothing where it is well."""
+        try:
+            if self._presence is not None:
+                self._presence.check()
+        except StorageFailure as failure:
+            return str(failure)
+        return ""
 
     def begin(self, holder: str, hold_s: float | None) -> Coroutine[object, None, WriterSession]:
         """Serve `service.Engine`."""

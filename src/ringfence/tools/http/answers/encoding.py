@@ -1,6 +1,7 @@
 """How results become JSON: by msgspec, and what it does not know by the adapter that carries it."""
 
 from collections.abc import Callable
+from inspect import isawaitable
 
 from msgspec import Raw, json
 
@@ -15,5 +16,7 @@ def encoder() -> Callable[[object], bytes]:
 def _carried(value: object) -> Raw:
     adapter = adapter_of(type(value))
     if adapter is None:
-        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+        kind = type(value).__name__
+        hint = " Write `await` in front of it." if isawaitable(value) else ""
+        raise TypeError(f"the result holds a {kind}; expected what JSON carries.{hint}")
     return Raw(adapter.json(value))

@@ -135,7 +135,7 @@ def unserialisable(hint: object) -> str | None:
         return str(error)
     for part in _walk(info, set()):
         if isinstance(part, inspect.CustomType):
-            return f"{part.cls.__module__}.{part.cls.__qualname__}"
+            return part.cls.__qualname__
     return None
 
 

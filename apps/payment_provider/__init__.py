@@ -1,0 +1,1 @@
+"""A payment provider for trying out: a process of its own, which fails when it is asked to."""

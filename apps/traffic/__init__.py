@@ -1,0 +1,1 @@
+"""Customers for the shop: they browse, search, order, pay, and sometimes send rubbish."""
