@@ -44,6 +44,7 @@ from ringfence.report import (
     ToolStatus,
     Trace,
 )
+from tests.eventless import Eventless
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +65,7 @@ STATUS = Status(
 )
 
 
-class Shop:
+class Shop(Eventless):
     """An application as the socket sees it."""
 
     def __init__(self) -> None:

@@ -51,7 +51,7 @@ from ringfence.library import Library
 from ringfence.observer import Observer, trouble_of
 from ringfence.plain import arguments, plain_named, plain_view, refuse_unknown
 from ringfence.redaction import Redactor
-from ringfence.report import EndedTraces, Span, Status, Trace
+from ringfence.report import Cause, EndedTraces, Span, Status, Trace
 from ringfence.settings import Settings
 from ringfence.threads.pool import Pool
 from ringfence.threads.waiting import wait
@@ -260,7 +260,12 @@ class Application:
         self._deliveries: Deliveries | None = None
         if running.dispatcher is not None and running.store is not None:
             self._deliveries = Deliveries(
-                running.manifest, wires.publisher, running.dispatcher, running.store, wires.redact
+                running.manifest,
+                wires.publisher,
+                running.dispatcher,
+                running.store,
+                wires.redact,
+                wires.clock,
             )
         self._ways_in: dict[str, tuple[View, Opener]] = {}
 
@@ -356,6 +361,14 @@ class Application:
     def follow(self, failed: bool) -> AsyncGenerator[EndedTraces, None]:
         """Yield traces as they end; `failed`: only those in which something failed."""
         return self._observer.follow(failed)
+
+    async def why(self, wanted: str) -> Sequence[Cause]:
+        """Return what caused an id (of a trace, span, event or delivery) and what it caused.
+
+        Raises:
+            NotFound: Nothing that is kept has that id, or more than one trace has.
+        """
+        return await self._observer.why(wanted, self._running.store)
 
     def status(self) -> Status:
         """Return the state of the application, of every plugin and of every tool."""

@@ -27,17 +27,27 @@ from ringfence.control_messages import (
     STOPPING,
     Answer,
     CallRequest,
+    DeadRequest,
+    EditRequest,
+    EventsRequest,
+    FollowEventsRequest,
     FollowRequest,
+    LettersRequest,
     Problem,
+    PublishRequest,
     Request,
     StatusRequest,
+    SubscriptionRequest,
+    SubscriptionsRequest,
     TraceRequest,
     TracesRequest,
+    WhyRequest,
 )
 from ringfence.control_socket import Claim, is_supported, peer_uid, user_name
+from ringfence.deliveries import Deliveries
 from ringfence.errors import Fault, Invalid, RingfenceError
 from ringfence.kernel.context import Principal, next_trace
-from ringfence.report import EndedTraces, Span, Status, Trace
+from ringfence.report import Cause, EndedTraces, Span, Status, Trace
 from ringfence.settings import hide
 
 CONNECTIONS = 32
@@ -65,6 +75,14 @@ class Controlled(Protocol):
     def traces(self, limit: int, failed: bool) -> Sequence[Trace]: ...
 
     def follow(self, failed: bool) -> AsyncGenerator[EndedTraces, None]: ...
+
+    async def why(self, wanted: str) -> Sequence[Cause]: ...
+
+    @property
+    def deliveries(self) -> Deliveries: ...
+
+
+Commands = CallRequest | PublishRequest | EditRequest | LettersRequest | SubscriptionRequest
 
 
 class _Refused(Exception):
@@ -277,18 +295,40 @@ class ControlServer:
                 return self._application.traces(limit, failed)
             case FollowRequest(failed):
                 return _Stream(self._application.follow(failed))
+            case WhyRequest(wanted):
+                return await self._application.why(wanted)
+            case EventsRequest(topic, limit):
+                return await self._application.deliveries.events(topic, limit)
+            case FollowEventsRequest(topic):
+                return _Stream(self._application.deliveries.follow(topic))
+            case SubscriptionsRequest():
+                return await self._application.deliveries.subscriptions()
+            case DeadRequest(subscription, topic, wanted, limit):
+                deliveries = self._application.deliveries
+                return await deliveries.letters(subscription, topic, wanted, limit)
+            case PublishRequest() | EditRequest() | LettersRequest() | SubscriptionRequest():
+                return await self._command(request, uid)
             case _:
                 assert_never(request)
 
-    async def _command(self, command: CallRequest, uid: int) -> object:
+    async def _command(self, command: Commands, uid: int) -> object:
         """Do what may change something; who wanted it is on record before it begins."""
         trace = next_trace()
         what, arguments = command.told()
+        who = Principal(f"operator:{user_name(uid)}")
         with self._audit.record(what, arguments, uid=uid, trace_id=f"{trace:032x}"):
             match command:
                 case CallRequest(name, payload):
-                    who = Principal(f"operator:{user_name(uid)}")
                     return await self._application.call(name, payload, who, trace=trace)
+                case PublishRequest(topic, payload):
+                    return await self._application.deliveries.publish(topic, payload, who.id)
+                case EditRequest(letter, changes):
+                    return await self._application.deliveries.change(letter, changes)
+                case LettersRequest(action, ids):
+                    store = self._application.deliveries.store
+                    return await (store.replay(ids) if action == "replay" else store.drop(ids))
+                case SubscriptionRequest(action, name):
+                    return await self._application.deliveries.steer(action, name, who.id)
                 case _:
                     assert_never(command)
 

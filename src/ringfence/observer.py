@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 
 from msgspec.structs import replace
 
+from ringfence.causality import chain
 from ringfence.config import Config
 from ringfence.errors import NotFound
 from ringfence.kernel.bind import Seat
@@ -22,10 +23,11 @@ from ringfence.kernel.boot import Running
 from ringfence.kernel.call import Gate
 from ringfence.kernel.context import Context, Failure
 from ringfence.kernel.manifest import Quarantined
-from ringfence.kernel.ports import Clock, Health
+from ringfence.kernel.ports import Clock, DeliveryStore, Health
 from ringfence.kernel.proxy import ToolState
 from ringfence.redaction import Redactor
 from ringfence.report import (
+    Cause,
     DomainStatus,
     EndedTraces,
     Offered,
@@ -104,6 +106,23 @@ class Observer:
             said = f"{len(traces)} traces begin so."
             raise NotFound(said, subject=wanted, hint="Give more of the id.")
         return sorted((s for s in spans if s.trace_id in traces), key=lambda s: s.started_at)
+
+    async def why(self, wanted: str, store: DeliveryStore | None) -> list[Cause]:
+        """Return the chain of causes around an id, oldest first; raises NotFound."""
+        recorded = [] if store is None else await store.find(wanted)
+        spans = self.spans
+        traces = {one.envelope.trace_id for one in recorded} | {
+            s.trace_id
+            for s in spans
+            if s.trace_id.startswith(wanted) or s.span_id.startswith(wanted)
+        }
+        if len(traces) != 1:
+            said = f"{len(traces)} traces have it." if traces else "nothing that is kept has it."
+            hint = "Give more of the id." if traces else "`ringfence events` and `trace` list ids."
+            raise NotFound(said, subject=wanted, hint=hint)
+        (trace,) = traces
+        recorded = [] if store is None else await store.find(trace)
+        return chain([span for span in spans if span.trace_id == trace], recorded)
 
     def traces(self, limit: int, failed: bool) -> list[Trace]:
         """Return the traces whose roots ended last, oldest first.

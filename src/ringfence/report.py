@@ -132,6 +132,74 @@ class ToolStatus(Struct, frozen=True):
     reason: str = ""
 
 
+class EventShown(Struct, frozen=True):
+    """One event that is stored, as an operator sees it; its payload has its secrets masked."""
+
+    id: str
+    seq: int
+    topic: str
+    version: int
+    key: str | None
+    published_at: datetime
+    plugin: str
+    trace_id: str
+    payload: str
+
+
+class LetterShown(Struct, frozen=True):
+    """One dead letter, as an operator sees it.
+
+    Args:
+        id: Of the delivery: `<event>.<number>`.
+        subscription: Who could not handle it.
+        event: What was delivered.
+        died_at: When it was given up.
+        attempts: How often it was tried.
+        error: What the last attempt failed with.
+        trace_id: Of that attempt.
+        hops: Topics of the events that led to it, the oldest first.
+    """
+
+    id: str
+    subscription: str
+    event: EventShown
+    died_at: datetime
+    attempts: int
+    error: str
+    trace_id: str
+    hops: list[str]
+
+
+class Cause(Struct, frozen=True):
+    """One step of a chain of causes.
+
+    Args:
+        kind: `span`, `event` or `delivery`.
+        id: Of the span, the event or the delivery.
+        cause: The id of the step that caused it; empty where none is known.
+        what: What ran, what was published, or who was to get it.
+        plugin: Whose work it is.
+        at: When it began, or was published.
+        duration_s: How long it took; 0 for what takes no time.
+        state: `done`, `failed`, `published`, or how a delivery stands.
+        attempts: Of a delivery.
+        error: What it failed with.
+        where: The line that failed.
+    """
+
+    kind: str
+    id: str
+    cause: str
+    what: str
+    plugin: str
+    at: datetime
+    duration_s: float = 0.0
+    state: str = ""
+    attempts: int = 0
+    error: str = ""
+    where: str = ""
+
+
 class SubscriptionStatus(Struct, frozen=True):
     """One subscription: at work, paused with its reason, or removed with what is left of it.
 

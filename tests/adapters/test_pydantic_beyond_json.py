@@ -12,6 +12,7 @@ from ringfence.control import ControlServer
 from ringfence.kernel.context import Principal
 from ringfence.report import EndedTraces, Span, Status, Trace
 from ringfence.testing import TestApplication
+from tests.eventless import Eventless
 from tests.kernel.apps import feature, running
 
 pydantic = pytest.importorskip("pydantic", reason="pip install 'ringfence[pydantic]'")
@@ -124,7 +125,7 @@ async def test_a_socket_exchanges_models(app: TestApplication) -> None:
         assert await socket.receive(object) == written("a")
 
 
-class Shop:
+class Shop(Eventless):
     """An application as the control socket sees it."""
 
     async def call(

@@ -26,6 +26,7 @@ from ringfence.report import (
     ToolStatus,
     Trace,
 )
+from tests.eventless import Eventless
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +87,7 @@ STATUS = Status(
 )
 
 
-class Shop:
+class Shop(Eventless):
     """A running application, seen from the socket."""
 
     spans: list[Span] = []  # noqa: RUF012

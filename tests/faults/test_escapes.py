@@ -12,15 +12,20 @@ import pytest
 
 from ringfence.cli import COMMANDS, invoke
 from ringfence.control import ControlServer
+from ringfence.deliveries import Deliveries
 from ringfence.errors import Conflict, Fault, Finding, Invalid
 from ringfence.kernel.context import Failure, Principal
 from ringfence.report import (
+    Cause,
     DomainStatus,
     EndedTraces,
+    EventShown,
+    LetterShown,
     Offered,
     PluginStatus,
     Span,
     Status,
+    SubscriptionStatus,
     ToolStatus,
     Trace,
 )
@@ -40,6 +45,40 @@ def obeys(text: str) -> list[str]:
     """Return what of a text a terminal would take for an order."""
     kinds = ("Cc", "Cf", "Zl", "Zp", "Cs")
     return [repr(c) for c in text if c != "\n" and unicodedata.category(c) in kinds]
+
+
+class EvilDeliveries(Deliveries):
+    """Events whose every word is an attack."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def publish(
+        self, topic: str, payload: Mapping[str, object], principal: str | None = None
+    ) -> str:
+        return EVIL
+
+    async def events(self, topic: str = "", limit: int = 20) -> list[EventShown]:
+        return [EventShown(EVIL, 1, EVIL, 1, EVIL, WHEN, EVIL, EVIL, EVIL)]
+
+    async def follow(self, topic: str = "") -> AsyncGenerator[EventShown, None]:
+        yield (await self.events())[0]
+        raise Conflict(EVIL, subject=EVIL)
+
+    async def letters(
+        self, subscription: str = "", topic: str = "", wanted: str = "", limit: int = 100
+    ) -> list[LetterShown]:
+        event = (await self.events())[0]
+        return [LetterShown(f"{ID}.1", EVIL, event, WHEN, 1, EVIL, EVIL, [EVIL])]
+
+    async def change(self, wanted: str, changes: Mapping[str, object]) -> dict[str, object]:
+        return {EVIL: EVIL}
+
+    async def steer(self, action: str, name: str, who: str) -> int:
+        raise Conflict(EVIL, subject=name)
+
+    async def subscriptions(self) -> list[SubscriptionStatus]:
+        return [SubscriptionStatus(EVIL, EVIL, "paused", EVIL, 1, 1, oldest_at=WHEN)]
 
 
 class Evil:
@@ -70,6 +109,13 @@ class Evil:
 
     def traces(self, limit: int, failed: bool) -> list[Trace]:
         return [Trace(EVIL, WHEN, 1.0, EVIL, EVIL, EVIL, 1, 1, self.failure)]
+
+    async def why(self, wanted: str) -> list[Cause]:
+        return [Cause("event", EVIL, "", EVIL, EVIL, WHEN, 1.0, EVIL, 1, EVIL, EVIL)]
+
+    @property
+    def deliveries(self) -> Deliveries:
+        return EvilDeliveries()
 
     async def follow(self, failed: bool) -> AsyncGenerator[EndedTraces, None]:
         yield EndedTraces(self.traces(1, False), missed=True)
@@ -115,6 +161,11 @@ ASKED: dict[str, list[tuple[list[str], int]]] = {
     ],
     "audit": [(["audit"], 0)],
     "status": [(["status"], 0)],
+    "events": [(["events"], 0), (["events", "--follow"], 1)],
+    "publish": [(["publish", EVIL, f"{EVIL}={EVIL}"], 0)],
+    "subscriptions": [(["subscriptions"], 0), (["subscriptions", "pause", EVIL], 1)],
+    "dead": [(["dead", "list"], 0), (["dead", "show", ID], 0)],
+    "why": [(["why", "ab"], 0)],
     "trace": [(["trace"], 0), (["trace", "ab"], 0), (["trace", "--follow"], 1)],
     "call": [
         (["call", "fine", f"{EVIL}={EVIL}"], 0),

@@ -38,6 +38,13 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "trace": "List requests, or show what one of them caused.",
         "call": "Call a service of a running application.",
     },
+    "Events": {
+        "events": "List the events that were stored, or follow them.",
+        "publish": "Publish an event.",
+        "subscriptions": "Say how every subscription is; pause one.",
+        "dead": "List, mend, replay and drop dead letters.",
+        "why": "Say what caused an id, and what it caused.",
+    },
     "Maintain": {
         "doctor": "Examine machine, installation and application.",
         "migrate": "Apply the pending migrations of every database.",

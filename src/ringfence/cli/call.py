@@ -23,7 +23,7 @@ def verb(service: str, values: tuple[str, ...], app: Path, as_json: bool) -> int
     """
     from ringfence.cli import client
 
-    payload = _payload(values)
+    payload = payload_of(values)
     try:
         result = client.call(app, service, payload)
     except client.Answered as answered:
@@ -35,7 +35,8 @@ def verb(service: str, values: tuple[str, ...], app: Path, as_json: bool) -> int
     return 0
 
 
-def _payload(values: tuple[str, ...]) -> dict[str, object]:
+def payload_of(values: tuple[str, ...]) -> dict[str, object]:
+    """Read `KEY=VALUE` arguments; raises UsageError."""
     payload: dict[str, object] = {}
     for value in values:
         key, equals, text = value.partition("=")

@@ -18,18 +18,37 @@ from ringfence.control_messages import (
     STOPPING,
     Answer,
     CallRequest,
+    DeadRequest,
+    EditRequest,
+    EventsRequest,
+    FollowEventsRequest,
     FollowRequest,
+    LettersRequest,
     Problem,
+    PublishRequest,
     Request,
     StatusRequest,
+    SubscriptionRequest,
+    SubscriptionsRequest,
     TraceRequest,
     TracesRequest,
+    WhyRequest,
 )
 from ringfence.control_socket import candidates, is_supported, peer_uid
 from ringfence.errors import RingfenceError
-from ringfence.report import EndedTraces, Span, Status, Trace
+from ringfence.report import (
+    Cause,
+    EndedTraces,
+    EventShown,
+    LetterShown,
+    Span,
+    Status,
+    SubscriptionStatus,
+    Trace,
+)
 
 CONNECT_S = 10.0
+EventCommand = PublishRequest | EditRequest | LettersRequest | SubscriptionRequest
 
 
 class NotRunning(RingfenceError, code="not_running"):
@@ -81,12 +100,52 @@ def traces(root: Path, limit: int, failed: bool, *, timeout_s: float = 10) -> li
 
 def follow(root: Path, failed: bool) -> Iterator[EndedTraces]:
     """Yield traces as they end, until the application stops; raises as `call` does."""
-    with _asked(root, FollowRequest(failed), None) as connection:
+    for line in _lines(root, FollowRequest(failed)):
+        yield msgspec.json.decode(line, type=EndedTraces)
+
+
+def why(root: Path, wanted: str, *, timeout_s: float = 10) -> list[Cause]:
+    """Return the chain of causes around an id; raises as `call` does."""
+    return msgspec.json.decode(_ask(root, WhyRequest(wanted), timeout_s), type=list[Cause])
+
+
+def events(root: Path, topic: str, limit: int, *, timeout_s: float = 10) -> list[EventShown]:
+    """Return the events that were stored last, oldest first; raises as `call` does."""
+    answer = _ask(root, EventsRequest(topic, limit), timeout_s)
+    return msgspec.json.decode(answer, type=list[EventShown])
+
+
+def subscriptions(root: Path, *, timeout_s: float = 10) -> list[SubscriptionStatus]:
+    """Return how every subscription is; raises as `call` does."""
+    answer = _ask(root, SubscriptionsRequest(), timeout_s)
+    return msgspec.json.decode(answer, type=list[SubscriptionStatus])
+
+
+def dead(root: Path, wanted: DeadRequest, *, timeout_s: float = 10) -> list[LetterShown]:
+    """Return dead letters, the newest first; raises as `call` does."""
+    return msgspec.json.decode(_ask(root, wanted, timeout_s), type=list[LetterShown])
+
+
+def do(root: Path, command: EventCommand, *, timeout_s: float = 60) -> object:
+    """Do what changes something about events; raises as `call` does."""
+    result: object = msgspec.json.decode(_ask(root, command, timeout_s))
+    return result
+
+
+def follow_events(root: Path, topic: str) -> Iterator[EventShown]:
+    """Yield events as they are stored, until the application stops; raises as `call` does."""
+    for line in _lines(root, FollowEventsRequest(topic)):
+        yield msgspec.json.decode(line, type=EventShown)
+
+
+def _lines(root: Path, request: Request) -> Iterator[msgspec.Raw]:
+    """Yield what is answered line by line, until the application stops."""
+    with _asked(root, request, None) as connection:
         received = bytearray()
         while True:
             answer = msgspec.json.decode(_receive(connection, received), type=Answer)
             if answer.problem is None:
-                yield msgspec.json.decode(answer.result, type=EndedTraces)
+                yield answer.result
             elif answer.problem.code == STOPPING:
                 return
             else:

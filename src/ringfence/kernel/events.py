@@ -391,6 +391,14 @@ class Dispatcher:
         lane.behind = True
         self._pump(lane)
 
+    def steer(self, lane: Lane, why: str) -> None:
+        """Pause a subscription for an operator's reason; without one, let it go on."""
+        if lane.way is not None:
+            paused = Paused(self._clock.now(), why, by_operator=True)
+            lane.state, lane.strikes = paused if why else Active(), 0
+            lane.behind = not lane.on.broadcast
+            self._pump(lane)
+
     # ---- what is written down
 
     def _write(self) -> None:

@@ -141,9 +141,10 @@ async def standings(database: Database) -> list[Standing]:
 
 async def events(database: Database, after: int, limit: int, topic: str) -> list[Recorded]:
     """Return events without their deliveries, in commit order."""
-    if after < 0:
-        newest = "SELECT coalesce(max(seq), 0) FROM ringfence_events"
-        after = max(0, await database.fetch_value(newest, into=int) + after)
+    if after < 0:  # from the end, of those of the topic
+        sql = f"{_EVENTS} AND ($2 = '' OR e.topic = $2) ORDER BY e.seq DESC LIMIT $3"
+        rows = await database.fetch_all(sql, 0, topic, min(-after, limit), into=EventRow)
+        return [row.recorded_alone() for row in reversed(rows)]
     if topic:
         sql = f"{_EVENTS} AND e.topic = $2 ORDER BY e.seq LIMIT $3"
         rows = await database.fetch_all(sql, after, topic, limit, into=EventRow)
