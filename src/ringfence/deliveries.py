@@ -186,8 +186,11 @@ class Deliveries:
     async def dead(
         self, subscription: str = "", topic: str = "", wanted: str = "", limit: int = 100
     ) -> Sequence[DeadLetter]:
-        """Return dead letters, the newest first; raises ToolUnavailable."""
-        return await self.store.dead(subscription, topic, wanted, limit)
+        """Return dead letters, the newest first, with no secret of the configuration in what their
+        errors say; raises ToolUnavailable."""
+        found = await self.store.dead(subscription, topic, wanted, limit)
+        said = (replace(one.state, error=self._redact.cut(one.state.error)) for one in found)
+        return [replace(one, state=state) for one, state in zip(found, said, strict=True)]
 
     async def change(self, wanted: str, changes: Mapping[str, object]) -> dict[str, object]:
         """Change fields of the payload of one dead letter, and return the new payload.

@@ -14,7 +14,7 @@ from ringfence.kernel.manifest import Manifest, Offer, PluginFacts, ToolNeed
 from ringfence.kernel.ports import DeliveryStore, Driver, TimerStore
 from ringfence.kernel.topics import On
 from ringfence.toolbox import Tools
-from ringfence.tools.db.outbox.store import KeepsEvents
+from ringfence.tools.db.outbox import KeepsEvents
 from ringfence.tools.db.timers import KeepsTimers
 
 TIMERS = "timers"

@@ -14,7 +14,7 @@ from textwrap import dedent, indent
 
 import pytest
 
-from ringfence.errors import Invalid, NotFound, NotGranted, ToolUnavailable
+from ringfence.errors import BudgetExceeded, Invalid, NotFound, NotGranted, ToolUnavailable
 from ringfence.kernel.lane import WINDOW
 from ringfence.kernel.ports import Dead, Done, Pending, Running
 from ringfence.testing import TestApplication
@@ -738,3 +738,110 @@ def numbered(old: dict[str, int]) -> Shipped:
         await app.settled()
     assert stage.said == [1]
     assert not isinstance(stage.store.rows[0].state, Dead)
+
+
+# ---- what must not happen
+
+
+async def test_a_reader_that_raises_whatever_it_likes_makes_a_dead_letter(
+    tmp_path: Path, stage: Stage
+) -> None:
+    """A payload is read by its author's code as well; the subscription goes on."""
+    listener = listening("""
+    @on("orders.shipped")
+    async def take(self, shipped: Numbered) -> None:
+        await stage.hear(shipped.n)
+    """).replace(
+        "class Numbered(Struct):\n    n: int",
+        "class Numbered(Struct):\n    n: int\n\n    def __post_init__(self) -> None:\n"
+        "        if self.n == 1:\n            raise KeyError('no such number')",
+    )
+    async with shop(tmp_path, listener) as app:
+        for n in (1, 2):
+            await app.call("orders.ship", n=n)
+        await app.settled()
+        (letter,) = await app.dead_letters()
+        assert letter.state.error == "KeyError: 'no such number'"
+        assert stage.said == [2]
+
+
+async def test_a_store_that_breaks_in_its_own_way_loses_nothing(
+    tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver is somebody's code: what it raises is logged, and everything is tried again."""
+
+    def broken(what: str) -> None:
+        raise KeyError(what)
+
+    async with shop(tmp_path, SLOW) as app:
+        await app.call("orders.ship", n=1)
+        await app.clock.settle()
+        with monkeypatch.context() as breaking:
+            breaking.setattr(stage.store, "_up", broken)
+            stage.gate.set()
+            await app.clock.elapse(3)
+        await app.clock.elapse(2)
+        await app.settled()
+        assert isinstance(stage.store.rows[0].state, Done)
+        await app.call("orders.ship", n=2)
+        await app.settled()
+        assert stage.said == [1, 2]
+
+
+async def test_what_is_not_stored_cannot_be_delayed(tmp_path: Path, stage: Stage) -> None:
+    """It would be lost without a word."""
+    orders = ORDERS.replace(
+        "async def ship(self, n: int, delay_s: float | None = None) -> str:\n"
+        "        return await self.events.publish(Shipped(n)",
+        "async def ship(self, n: int, delay_s: float | None = None) -> str:\n"
+        "        return await self.events.publish(Seen(n)",
+    )
+    files = {"domains/orders/place.py": orders, "tools/db/drivers/memory.py": DRIVER}
+    outbox = {"tools": {"outbox": {"tool": "db", "driver": "memory"}}}
+    async with running(tmp_path, files, overrides=outbox) as app:
+        await app.call("orders.ship", n=1)
+        with pytest.raises(NotGranted, match=r"published orders\.seen with a delay"):
+            await app.call("orders.ship", n=1, delay_s=5.0)
+
+
+async def test_a_tree_of_contexts_publishes_no_more_than_its_budget(
+    tmp_path: Path, stage: Stage
+) -> None:
+    """The budget of a request bounds its events; each delivery has one of its own."""
+    limits = {"default": {"events": 3}, "events": {"events": 1}}
+    async with shop(tmp_path, SHIPPED, budgets=limits) as app:
+        with pytest.raises(BudgetExceeded, match="events"):
+            await app.call("orders.ship_many", many=4)
+        await app.settled()
+        assert stage.said == [0, 1, 2]
+
+
+async def test_a_delivery_that_takes_too_long_is_cancelled_and_tried_again(
+    tmp_path: Path, stage: Stage
+) -> None:
+    """By the timeout of its `@on`, or by the wall time of the budget of events."""
+    listener = listening("""
+    @on("orders.shipped", timeout=2, retries=1)
+    async def take(self, shipped: Numbered) -> None:
+        await stage.linger(shipped.n)
+    """)
+    async with shop(tmp_path, listener) as app:
+        await app.call("orders.ship", n=1)
+        await app.clock.elapse(2)
+        assert stage.running == 0
+        await app.clock.elapse(10)
+        await app.settled()
+        (letter,) = await app.dead_letters()
+        assert letter.state.error.startswith("DeadlineExceeded")
+        assert letter.attempts == 2
+
+
+async def test_settled_says_what_does_not_end(
+    tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler that waits for the clock, or for ever, does not hang the test."""
+    monkeypatch.setattr("ringfence.testing.PATIENCE_S", 0.05)
+    async with shop(tmp_path, SLOW) as app:
+        await app.call("orders.ship", n=1)
+        with pytest.raises(TimeoutError, match=r"at work: stock\.listen\.take"):
+            await app.settled()

@@ -14,15 +14,12 @@ from ringfence.report import LetterShown
 _ERROR = 90  # characters that are shown of it in a list
 
 
-@click.group("dead", invoke_without_command=True)
-@click.pass_context
-def verb(ctx: click.Context) -> None:
+@click.group("dead")
+def verb() -> None:
     """List, mend, replay and drop dead letters: events that a subscription could not handle.
 
     A replay comes out of order: the events of its key have gone on meanwhile.
     """
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(listed)
 
 
 def _filters(function: Callable[..., object]) -> Callable[..., object]:
@@ -36,13 +33,7 @@ def _filters(function: Callable[..., object]) -> Callable[..., object]:
 @_filters
 @app_option
 @json_option
-def listed(
-    subscription: str = "",
-    topic: str = "",
-    limit: int = 100,
-    app: Path = Path(),
-    as_json: bool = False,
-) -> int:
+def listed(subscription: str, topic: str, limit: int, app: Path, as_json: bool) -> int:
     """List dead letters, the newest first."""
     found = _dead(app, subscription, topic, "", limit)
     if as_json:

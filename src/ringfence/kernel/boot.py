@@ -379,7 +379,9 @@ async def subscribe(built: Built, app: Wiring, undo: AsyncExitStack) -> Subscrib
         dispatcher = Dispatcher(app.gate.clock, built.store, [*subscriptions], app.limits.keep)
         limit = app.limits.stop_timeout
         undo.push_async_callback(_contained, dispatcher.close, "closing the events", limit)
-        await dispatcher.open()
+        error = await within(dispatcher.open, "opening the events", app.limits.start_timeout)
+        if error is not None:
+            _log.error("events cannot be published or delivered yet: %s", error)
     b = built
     return Subscribed(
         b.manifest, b.configured, b.drivers, b.states, b.store, b.seats, b.lost, dispatcher

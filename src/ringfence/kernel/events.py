@@ -9,7 +9,6 @@ by `boot.py` where an application has subscriptions.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from contextlib import suppress
 from contextvars import Context as Variables
 from datetime import datetime, timedelta
 from functools import partial
@@ -93,8 +92,21 @@ class Dispatcher:
     # ---- its life
 
     async def open(self) -> None:
-        """Make the subscriptions known: from now on, what is published is kept for them."""
-        await self._try_to_open()
+        """Make the subscriptions known: from now on, what is published is kept for them. Raises
+        what its store does; it is tried again then, after `start`."""
+        wanted = [
+            Subscribed(lane.name, lane.on.pattern, lane.on.fits, lane.on.from_start)
+            for lane in self.lanes.values()
+            if not lane.on.broadcast
+        ]
+        for standing in await self._store.open(wanted, self):
+            lane = self.lanes.get(standing.name)
+            if lane is not None:
+                lane.number = standing.number
+                self._by_number[standing.number] = lane
+                if standing.paused:
+                    lane.state = Paused(self._clock.now(), standing.paused, by_operator=True)
+        self._open = True
 
     def start(self, lost: Collection[str]) -> None:
         """Deliver from now on, but to the plugins that are lost."""
@@ -139,36 +151,16 @@ class Dispatcher:
             await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
             leading = {task for task in leading if not task.done()}
 
-    async def _try_to_open(self) -> None:
-        wanted = [
-            Subscribed(lane.name, lane.on.pattern, lane.on.fits, lane.on.from_start)
-            for lane in self.lanes.values()
-            if not lane.on.broadcast
-        ]
-        try:
-            standings = await self._store.open(wanted, self)
-        except ToolUnavailable as error:
-            _log.error("events cannot be published or delivered yet: %s", error)
-            return
-        self._open = True
-        for standing in standings:
-            lane = self.lanes.get(standing.name)
-            if lane is not None:
-                lane.number = standing.number
-                self._by_number[standing.number] = lane
-                if standing.paused:
-                    lane.state = Paused(self._clock.now(), standing.paused, by_operator=True)
-
     async def _take_the_lead(self) -> None:
         while not self._leads and not self._closing:
             try:
                 if not self._open:
-                    await self._try_to_open()
-                if self._open and await self._store.lead():
+                    await self.open()
+                if await self._store.lead():
                     await self._try_suspects()
                     self._leads = not self._closing
-            except ToolError as error:
-                _log.warning("events wait for their store: %s", error)
+            except Exception as error:  # here and below: the store's driver may be anybody's
+                _wait("what is published", error)
             if not self._leads:
                 await self._clock.sleep(AGAIN_S)
         self.arrived()
@@ -307,9 +299,9 @@ class Dispatcher:
         try:
             got = await self._store.take(lane.number, wanted, self._now())
             lane.behind = lane.behind or len(got) == wanted
-        except ToolError as error:
+        except Exception as error:
             lane.behind = True
-            _log.warning("%s waits for the store: %s", lane.name, error)
+            _wait(lane.name, error)
             await self._clock.sleep(AGAIN_S)
         finally:
             lane.fetching = False
@@ -331,9 +323,9 @@ class Dispatcher:
         assert read is not None
         try:
             args = read(envelope)
-        except RingfenceError as error:  # no later attempt reads it either
+        except Exception as error:  # no later attempt reads it either; some of it is its author's
             attempts = taken.attempts + (not taken.suspect)
-            return self._dead(lane, taken, attempts, str(error), way.refused(error, inbound))
+            return self._dead(lane, taken, attempts, _said(error), way.refused(error, inbound))
         try:
             await way.open(args, None, envelope.tenant, inbound)
         except (ToolUnavailable, Overloaded, PluginQuarantined) as error:
@@ -412,9 +404,9 @@ class Dispatcher:
                 batch, self._unwritten = self._unwritten, []
                 try:
                     followers = await self._store.settle([settled for _, settled in batch])
-                except ToolError as error:
+                except Exception as error:
                     self._unwritten = batch + self._unwritten
-                    _log.warning("what was delivered cannot be written down yet: %s", error)
+                    _wait("what was delivered", error)
                     await self._clock.sleep(AGAIN_S)
                     continue
                 for lane, _ in batch:
@@ -458,8 +450,8 @@ class Dispatcher:
             return
         try:
             due = await self._store.due(self._now())
-        except ToolError as error:
-            _log.warning("what is due waits for the store: %s", error)
+        except Exception as error:
+            _wait("what is due", error)
             self._wake(self._now() + timedelta(seconds=AGAIN_S))
             return
         for number in due.subscriptions:
@@ -475,9 +467,11 @@ class Dispatcher:
 
     async def _forget(self) -> None:
         before = self._clock.now() - self._keep
-        with suppress(ToolError):  # an hour later is as good
+        try:
             while await self._store.retain(before, RETAIN_ROWS) == RETAIN_ROWS:
                 pass  # each one commits, so that others get their turn in between
+        except Exception as error:  # an hour later is as good
+            _wait("what is old", error)
 
     def _go(self, work: Coroutine[object, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, context=Variables())
@@ -501,6 +495,11 @@ def _exhausted(envelope: Envelope) -> str | None:
     return None
 
 
-def _said(error: RingfenceError) -> str:
+def _wait(what: str, error: Exception) -> None:
+    bug = None if isinstance(error, ToolError) else error
+    _log.warning("%s waits for the store of events: %s", what, text_of(error), exc_info=bug)
+
+
+def _said(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error, PluginFailed) else error
     return f"{type(cause).__name__}: {text_of(cause or error)}"

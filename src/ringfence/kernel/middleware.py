@@ -14,6 +14,7 @@ from ringfence.errors import KernelBug, Unauthenticated
 from ringfence.kernel.context import Context, Principal, current
 from ringfence.kernel.delivery import Delivery
 from ringfence.kernel.manifest import Offer, RequestValue
+from ringfence.kernel.proxy import for_thread
 from ringfence.kernel.registry import Handler
 from ringfence.kernel.threads import Enter, Run
 
@@ -150,7 +151,7 @@ def _threaded(
     def work(args: tuple[object, ...], values: dict[str, object]) -> object:
         with ExitStack() as entered:
             for name, scope in scopes.items():
-                values[name] = entered.enter_context(enter(scope()))
+                values[name] = for_thread(entered.enter_context(enter(scope())), enter)
             answer = method(*args, **values)
             if mark is not None:
                 enter(mark())

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cache, partial
-from types import SimpleNamespace, TracebackType
+from inspect import iscoroutinefunction
+from types import MethodType, SimpleNamespace, TracebackType
 
 from ringfence.errors import RingfenceError
 from ringfence.kernel.call import Gate, close, failure_of, fork
@@ -19,6 +20,7 @@ from ringfence.kernel.context import Context, current
 from ringfence.kernel.limits import breach, spend_outer
 from ringfence.kernel.owned import adopt
 from ringfence.kernel.ports import Operation
+from ringfence.kernel.threads import Enter
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +54,23 @@ def handle(contract: type, target: object, state: ToolState, gate: Gate, plugin:
         else:
             methods[name] = _gated(method, mark, state, gate)
     return Handle(**methods)
+
+
+def for_thread(value: object, enter: Enter) -> object:
+    """Return a handle whose methods that are not awaited may be called on a worker thread: they run
+    where all others do, on the event loop's."""
+    methods: dict[str, object] = {}
+    for name, method in vars(value).items():
+        at_once = isinstance(method, MethodType) and not iscoroutinefunction(method)
+        methods[name] = partial(_asked, enter, method) if at_once else method
+    return Handle(**methods)
+
+
+def _asked(enter: Enter, method: Callable[..., object], *args: object, **options: object) -> object:
+    async def ask() -> object:
+        return method(*args, **options)
+
+    return enter(ask())
 
 
 @cache  # asked for each transaction

@@ -45,12 +45,18 @@ class Publisher:
             delay_s: Seconds until it is due.
 
         Raises:
-            NotGranted: Its class is no event of that domain.
+            NotGranted: Its class is no event of that domain, or one that cannot be delayed.
             BudgetExceeded: The context has published as many as it may.
         """
         kind = event_type(type(event))
         if kind is None or kind.topic.partition(".")[0] != domain:
             raise _not_granted(event, kind, plugin, domain)
+        if delay_s and not kind.durable:
+            raise NotGranted(
+                f"published {kind.topic} with a delay; expected none, as it is not stored.",
+                subject=plugin,
+                hint="Let it be durable, or have a timer publish it.",
+            )
         ctx = current.get()
         journey = None
         if ctx is not None:

@@ -67,21 +67,22 @@ def _steps(module: types.ModuleType) -> Iterator[Upcast]:
 def _unfit(facts: EventFacts) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with one event's class, and how to mend it."""
     kind, name = facts.kind, facts.cls.__name__
-    known = None if is_typeddict(facts.cls) else members(facts.cls)
-    if known is None:
-        yield f"event {name} has no fields of its own", "derive it from Struct, or use a dataclass"
+    known = None
+    try:
+        known = None if is_typeddict(facts.cls) else members(facts.cls)
+        describe(facts.cls, sent=True)
+    except (TypeError, NameError) as error:
+        said = f"event {name} has a field of no schema: {error}"
+        yield said, "use scalars and collections of them, Structs and dataclasses"
     else:
-        try:
-            describe(facts.cls, sent=True)
-        except (TypeError, NameError) as error:
-            said = f"event {name} has a field of no schema: {error}"
-            yield said, "use scalars and collections of them, Structs and dataclasses"
-        renamed = getattr(facts.cls, "__struct_fields__", None)
-        keys = list(renamed or (member.key for member in known))
-        if kind.key and kind.key not in keys:
-            hint = did_you_mean(kind.key, keys)
-            said = f"event {name} has no field {kind.key!r} to be its key{hint}"
-            yield said, "name the field whose value orders deliveries, or none"
+        if known is None:
+            said = f"event {name} has no fields of its own"
+            yield said, "derive it from Struct, or use a dataclass"
+    renamed = getattr(facts.cls, "__struct_fields__", None)
+    keys = list(renamed or (member.key for member in known or ()))
+    if kind.key and known is not None and kind.key not in keys:
+        said = f"event {name} has no field {kind.key!r} to be its key"
+        yield f"{said}{did_you_mean(kind.key, keys)}", "name the field that orders deliveries"
     if kind.version < 1:
         said = f"event {name}: expected a version from 1 on, got {kind.version}"
         yield said, "count versions from 1"

@@ -30,16 +30,19 @@ from ringfence.tools.db.outbox.tables import (
 )
 from ringfence.tools.db.work import Execute
 
+# The most rows of one statement: past this, more of them cost as much in a statement of their own.
+_ROWS = 8
 _LAST = "SELECT coalesce(max(seq), 0) FROM ringfence_events"
 _PUT_EVENT = (
     "INSERT INTO ringfence_events"
     " (seq, id, topic, version, key, payload, published_us, trace_id, span_id, cause)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 )
-_PUT_DELIVERY = (
-    "INSERT INTO ringfence_deliveries (seq, subscription, key, state, attempts)"
-    " VALUES ($1, $2, $3, $4, 0)"
-)
+_PUT_DELIVERIES = [
+    "INSERT INTO ringfence_deliveries (seq, subscription, key, state, attempts) VALUES "
+    + ", ".join(f"(${n + 1}, ${n + 2}, ${n + 3}, ${n + 4}, 0)" for n in range(0, 4 * rows, 4))
+    for rows in range(1, _ROWS + 1)
+]
 KEY_IS_BUSY = (
     "SELECT count(*) FROM (SELECT 1 FROM ringfence_deliveries"
     " WHERE subscription = $1 AND key = $2 AND state < 4 LIMIT 1)"
@@ -139,23 +142,21 @@ class Batch:
             unit.execute_many(_DELAY, waiting)
         if not self._routed:
             return
-        first = unit.fetch_value(_LAST, into=int) + 1
-        events = [
-            (seq, *event_values(envelope)) for seq, (envelope, _) in enumerate(self._routed, first)
-        ]
-        unit.execute_many(_PUT_EVENT, events)
         busy: set[tuple[int, str]] = set()  # keys that have had a delivery in this batch
-        deliveries: list[tuple[object, ...]] = []
+        deliveries: list[object] = []
+        first = unit.fetch_value(_LAST, into=int) + 1  # nobody else writes meanwhile
         for seq, (envelope, routes) in enumerate(self._routed, first):
+            unit.execute(_PUT_EVENT, seq, *event_values(envelope))
             for route in routes:
                 behind = _is_behind(unit, route.subscription, envelope.key, busy)
                 take = route.place and not behind
                 state = BEHIND if behind else RUNNING if take else PENDING
-                deliveries.append((seq, route.subscription, envelope.key, state))
+                deliveries += (seq, route.subscription, envelope.key, state)
                 taken = Taken(envelope, seq, route.subscription) if take else None
                 self._kept.append(Kept(route, taken, behind))
-        if deliveries:
-            unit.execute_many(_PUT_DELIVERY, deliveries)
+        for at in range(0, len(deliveries), 4 * _ROWS):
+            values = deliveries[at : at + 4 * _ROWS]
+            unit.execute(_PUT_DELIVERIES[len(values) // 4 - 1], *values)
 
     def end(self, committed: bool) -> None:
         """Tell the kernel: everything is delivered now, or nothing has happened."""
