@@ -54,6 +54,28 @@ def test_the_names_that_decorators_declare_are_read_from_the_text(tmp_path: Path
     assert source.error == ""
 
 
+def test_events_and_subscriptions_are_read_from_the_text(tmp_path: Path) -> None:
+    """So that those of a file that does not load are known; of a broadcast nothing is kept."""
+    text = feature("""
+        @event("orders.placed", key="sku")
+        class Placed(Struct):
+            sku: str
+
+        class Listen(Plugin):
+            @on("orders.placed")
+            async def first(self, placed: Placed) -> None: ...
+
+            @on("stock.*", retries=1, broadcast=False)
+            def second(self, delivery: Delivery) -> None: ...
+
+            @on("stock.held", broadcast=True)
+            async def third(self, delivery: Delivery) -> None: ...
+    """)
+    source = read(tmp_path, "1 / 0\n" + text).read(tmp_path / "it.py")
+    assert ("event", "orders.placed") in source.names
+    assert source.listens == (("first", "orders.placed"), ("second", "stock.*"))
+
+
 def test_lines_are_kept_of_classes_and_of_what_a_plugin_has(tmp_path: Path) -> None:
     """So that a finding can say where."""
     source = read(tmp_path, FEATURE).read(tmp_path / "it.py")

@@ -158,7 +158,8 @@ def _listens(cls: ast.ClassDef) -> Iterator[tuple[str, str]]:
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
             for mark in item.decorator_list:
                 keywords = mark.keywords if isinstance(mark, ast.Call) else ()
-                kept = not any(word.arg == "broadcast" for word in keywords)
+                said = (word.value for word in keywords if word.arg == "broadcast")
+                kept = not any(getattr(value, "value", True) for value in said)
                 word, pattern = _mark(mark)
                 if word == "on" and kept:
                     yield item.name, pattern

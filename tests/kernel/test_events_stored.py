@@ -203,12 +203,17 @@ async def test_the_mark_is_the_deliverys_own_and_not_that_of_a_service_it_calls(
                 await stage.hear(placed.n)
     """)
     ledger = feature("""
+        @event("ledger.asked")
+        class Entry(Struct):
+            n: int
+
         class Ledger(Plugin):
             db: Database
 
             @service("ledger.book")
-            async def book(self, n: int, tx: Transaction) -> None:
-                await tx.execute("INSERT INTO booked (n) VALUES ($1)", n)
+            @on("ledger.asked")
+            async def book(self, entry: Entry, tx: Transaction) -> None:
+                await tx.execute("INSERT INTO booked (n) VALUES ($1)", entry.n)
 
             @service("ledger.booked")
             async def booked(self) -> int:

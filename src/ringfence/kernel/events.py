@@ -146,10 +146,10 @@ class Dispatcher:
 
     async def settled(self) -> None:
         """Wait until nothing is in hand, and nothing could be taken without time going on."""
-        leading = set() if self._leader is None else {self._leader}
-        while busy := {*leading, *self._running, *self._tasks}:
+        if self._leader is not None:
+            await asyncio.wait({self._leader})
+        while busy := {*self._running, *self._tasks}:
             await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
-            leading = {task for task in leading if not task.done()}
 
     async def _take_the_lead(self) -> None:
         while not self._leads and not self._closing:

@@ -4,6 +4,8 @@ the tables are.
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,6 +22,7 @@ from ringfence.tools.db import (
     ForeignTable,
     HeldTooLong,
     NoEvents,
+    StorageFailure,
     TransactionEnded,
     UnitOfWork,
 )
@@ -291,3 +294,28 @@ async def test_a_leader_looks_for_others_once_a_second(
     await asyncio.wait_for(kernel.news.wait(), 10)
     await process.store.close()
     assert clock.waiting == 0
+
+
+async def test_a_lock_that_cannot_be_had_is_told(tmp_path: Path, process: Process) -> None:
+    """Another process that has it is no error; a folder in its place is one."""
+    (tmp_path / "data" / "shop.db-events").mkdir()
+    with pytest.raises(StorageFailure, match=r"shop\.db-events cannot be locked"):
+        await process.store.lead()
+
+
+async def test_the_lead_ends_with_its_process(tmp_path: Path, process: Process) -> None:
+    """However it ends: here, by SIGKILL."""
+    held = (
+        "import sqlite3, sys; lock = sqlite3.connect(sys.argv[1], isolation_level=None); "
+        "lock.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.read()"
+    )
+    path = tmp_path / "data" / "shop.db-events"
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", held, str(path), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert other.stdout is not None
+    assert await other.stdout.readline() == b"held\n"
+    assert not await process.store.lead()
+    other.kill()
+    await other.wait()
+    assert await process.store.lead()

@@ -1,21 +1,11 @@
 """Which one of the processes on a database delivers its events: the one that has a file locked."""
 
-import os
-import sys
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: int) -> None:
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+from acme_tools.db._errors import translated
+from ringfence.tools.db import Busy
 
 
 class Lead:
@@ -29,24 +19,31 @@ class Lead:
     def __init__(self, path: Path, version: Callable[[], Awaitable[int]]) -> None:
         self._path = path
         self._version = version
-        self._file: int | None = None
+        self._lock: sqlite3.Connection | None = None
 
     def take(self) -> bool:
-        if self._file is not None:
-            return True
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        if self._lock is None:
+            try:
+                self._lock = self._locked()
+            except sqlite3.Error as error:
+                told = translated(error, "events")
+                if not isinstance(told, Busy):
+                    raise told from None
+        return self._lock is not None
+
+    def _locked(self) -> sqlite3.Connection:
+        lock = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
-            _lock(file)
-        except OSError:  # another process has it
-            os.close(file)
-            return False
-        self._file = file
-        return True
+            lock.execute("BEGIN EXCLUSIVE")
+        except BaseException:
+            lock.close()
+            raise
+        return lock
 
     def release(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
 
     async def version(self) -> int:
         return await self._version()

@@ -1,28 +1,15 @@
 """Which one of the processes on a database delivers its events: the one that has a file locked.
 
-The file lies beside the database, is empty, and is never removed; the system gives the lock back
-when the process ends, however it does. Called by the outbox, for `sqlite.py`.
+The file lies beside the database, is empty, and is never removed. SQLite's own locks are the same
+on every system, and are given back when the process ends, however it does. Called by the outbox,
+for `sqlite.py`.
 """
 
-import os
-import sys
+import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 
 from ringfence.tools.db.contract import StorageFailure
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: int) -> None:
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Lead:
@@ -36,37 +23,37 @@ class Lead:
     def __init__(self, path: Callable[[], Path], version: Callable[[], Awaitable[int]]) -> None:
         self._path = path
         self._version = version
-        self._file: int | None = None
+        self._lock: sqlite3.Connection | None = None
 
     def take(self) -> bool:
         """Try to get it; raises StorageFailure where its file cannot be opened."""
-        if self._file is not None:
+        if self._lock is not None:
             return True
         database = self._path()
         path = database.with_name(f"{database.name}-events")
+        lock = None
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
+            lock = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            if lock is not None:
+                lock.close()
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":  # another process has it
+                return False
             raise StorageFailure(
-                f"{path} cannot be opened: {error.strerror or error}; expected to lock it.",
+                f"{path} cannot be locked: {error}; expected to lock it.",
                 subject="events",
-                hint="Change its owner or mode; which process delivers is decided by it.",
+                hint="Change its owner or mode: which process delivers is decided by it.",
                 retry_after_s=1.0,
             ) from None
-        try:
-            _lock(file)
-        except OSError:  # another process has it
-            os.close(file)
-            return False
-        self._file = file
+        self._lock = lock
         return True
 
     def release(self) -> None:
         """Give it back, if it was taken."""
-        file, self._file = self._file, None
-        if file is not None:
-            with suppress(OSError):
-                os.close(file)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
 
     async def version(self) -> int:
         return await self._version()

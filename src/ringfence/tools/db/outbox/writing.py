@@ -52,7 +52,10 @@ _FIRST_OF_KEY = (
     " WHERE subscription = $1 AND key = $2 AND state < 4 ORDER BY seq LIMIT 1"
 )
 _DELAY = "INSERT INTO ringfence_delayed (id, due_us, envelope) VALUES ($1, $2, $3)"
-_JOINED = f"SELECT {EVENT}, {DELIVERY} FROM ringfence_deliveries d JOIN ringfence_events e ON e.seq = d.seq"  # noqa: E501, S608
+_JOINED = (
+    f"SELECT {EVENT}, {DELIVERY} FROM ringfence_deliveries d"  # noqa: S608
+    " JOIN ringfence_events e ON e.seq = d.seq"
+)
 _ONE = f"{_JOINED} WHERE d.seq = $1 AND d.subscription = $2"
 _WAITING = f"{_JOINED} WHERE d.subscription = $1 AND d.state = 0 ORDER BY d.seq LIMIT $2"
 _FAILED = (
