@@ -189,7 +189,7 @@ def test_a_database_that_nobody_can_maintain_is_no_silent_success(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever believes that a backup was made must have one."""
-    monkeypatch.setattr("ringfence.app.Maintained", type("Nothing", (), {}))
+    monkeypatch.setattr("ringfence.wires.Maintained", type("Nothing", (), {}))
     root = str(write(tmp_path, NOTES))
     for command in (["migrate", root], ["db", "backup", root]):
         capsys.readouterr()

@@ -41,13 +41,13 @@ from ringfence.kernel.delivery import (
 )
 from ringfence.kernel.lane import WINDOW, Active, Lane, Paused
 from ringfence.kernel.ports import Clock, Timer
+from ringfence.kernel.publisher import exhausted
 from ringfence.kernel.scope import REAP_S
 from ringfence.kernel.topics import Topics
 
 _log = logging.getLogger("ringfence.events")
 _random = SystemRandom()
 
-HOPS = 16  # deliveries in a row, each caused by the one before
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 300.0
 AGAIN_S = 1.0  # between two attempts to become the one that delivers, or to reach a store
@@ -315,7 +315,7 @@ class Dispatcher:
         """Run the handler once; return how it ended. Raises nothing but a cancellation."""
         taken = journey.taken
         envelope = taken.envelope
-        if (refusal := _exhausted(envelope)) is not None:
+        if (refusal := exhausted(envelope)) is not None:
             return self._dead(lane, taken, taken.attempts, refusal, "")
         inbound = Inbound(trace=int(envelope.trace_id, 16), cause=envelope.span_id, journey=journey)
         way, read = lane.way, lane.read
@@ -483,16 +483,6 @@ def backoff_s(attempts: int) -> float:
     """Return how long to wait after so many failures: exponential, with full jitter.
     Source: M. Brooker, "Exponential Backoff and Jitter" (AWS, 2015)."""
     return _random.uniform(0, min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(attempts, 16)))
-
-
-def _exhausted(envelope: Envelope) -> str | None:
-    """Say why an event is not delivered any more, if its chain is too long or too wide."""
-    chain = " → ".join([*envelope.hops, envelope.topic])
-    if len(envelope.hops) >= HOPS:
-        return f"it is {HOPS} deliveries from its origin, which are all that are allowed: {chain}"
-    if envelope.allowance <= 0:
-        return f"the events that its origin may cause are spent: {chain}"
-    return None
 
 
 def _wait(what: str, error: Exception) -> None:

@@ -19,6 +19,7 @@ from ringfence.kernel.topics import EventType, event_type
 # With half of it passed on by each of a chain of single events, HOPS is what ends a chain; events
 # that cause several each have spent it far sooner, whatever they do within some seconds.
 ALLOWANCE = 1 << 20
+HOPS = 16  # deliveries in a row, each caused by the one before
 _random = SystemRandom()
 _numbers = itertools.count(_random.getrandbits(20))
 
@@ -119,3 +120,13 @@ def _not_granted(event: object, kind: EventType | None, plugin: str, domain: str
         subject=plugin,
         hint="Publish an event of your own; let the other domain subscribe to it.",
     )
+
+
+def exhausted(envelope: Envelope) -> str | None:
+    """Say why an event is not delivered any more, if its chain is too long or too wide."""
+    chain = " → ".join([*envelope.hops, envelope.topic])
+    if len(envelope.hops) >= HOPS:
+        return f"it is {HOPS} deliveries from its origin, which are all that are allowed: {chain}"
+    if envelope.allowance <= 0:
+        return f"the events that its origin may cause are spent: {chain}"
+    return None

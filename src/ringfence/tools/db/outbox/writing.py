@@ -38,8 +38,9 @@ _PUT_EVENT = (
     " (seq, id, topic, version, key, payload, published_us, trace_id, span_id, cause)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 )
+_COLUMNS = "(seq, subscription, key, state, attempts)"
 _PUT_DELIVERIES = [
-    "INSERT INTO ringfence_deliveries (seq, subscription, key, state, attempts) VALUES "  # noqa: S608
+    f"INSERT INTO ringfence_deliveries {_COLUMNS} VALUES "  # noqa: S608
     + ", ".join(f"(${n + 1}, ${n + 2}, ${n + 3}, ${n + 4}, 0)" for n in range(0, 4 * rows, 4))
     for rows in range(1, _ROWS + 1)
 ]
