@@ -39,7 +39,8 @@ _PUT_EVENT = (
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 )
 _PUT_DELIVERIES = [
-    "INSERT INTO ringfence_deliveries (seq, subscription, key, state, attempts) VALUES "  # noqa: S608
+    "INSERT INTO ringfence_deliveries (seq, subscription, key, state, attempts)"  # noqa: S608
+    " VALUES "
     + ", ".join(f"(${n + 1}, ${n + 2}, ${n + 3}, ${n + 4}, 0)" for n in range(0, 4 * rows, 4))
     for rows in range(1, _ROWS + 1)
 ]
