@@ -19,7 +19,7 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo
 
 from ringfence import tools
-from ringfence.config import KernelLimits, Seconds, Secret, Spend, load
+from ringfence.config import EventLimits, KernelLimits, Seconds, Secret, Spend, load
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "configuration.md"
 ELSEWHERE = {"http"}  # docs/http.md says what its many keys are for
@@ -42,6 +42,7 @@ def drivers() -> Iterator[tuple[str, type[Struct]]]:
 SECTIONS: dict[str, type[Struct]] = {
     "## `[kernel]`": KernelLimits,
     "## `[budgets.<kind>]`": Spend,
+    "## `[events]`": EventLimits,
     **dict(drivers()),
 }
 

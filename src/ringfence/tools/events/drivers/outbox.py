@@ -4,13 +4,14 @@ to, and delivered from there.
 Made, started and stopped by the kernel, which hands out what `handle` returns.
 """
 
+from functools import partial
 from typing import ClassVar
 
 from msgspec import Struct
 
-from ringfence.errors import NotGranted, TransactionHeld
-from ringfence.kernel.ports import Grant, ToolEnv, current
+from ringfence.kernel.ports import Grant, ToolEnv
 from ringfence.tools.events.contract import Events
+from ringfence.tools.events.service import Handle, put
 
 
 class Config(Struct, frozen=True):
@@ -33,25 +34,4 @@ class Driver:
 
     def handle(self, grant: Grant) -> Events:
         """Return what one plugin publishes through."""
-        return _Handle(self._env, grant)
-
-
-class _Handle:
-    def __init__(self, env: ToolEnv, grant: Grant) -> None:
-        self._env = env
-        self._grant = grant
-
-    async def publish(self, event: object, *, delay_s: float | None = None) -> str:
-        ctx, name = current.get(), f"{self._grant.instance}.publish"
-        if ctx is not None and ctx.held is not None:
-            raise TransactionHeld(
-                f"called inside the transaction of {ctx.held.holder}, which may still be rolled "
-                "back; expected what belongs to its data to be published with it.",
-                subject=name,
-                hint="Use `tx.publish(event)`.",
-            )
-        if self._env.seal is None or self._env.events is None:
-            raise NotGranted("the application has no events.", subject=name)
-        envelope = self._env.seal(event, self._grant.plugin, self._grant.domain, delay_s)
-        await self._env.events().publish([envelope])
-        return envelope.id
+        return Handle(self._env, grant, partial(put, self._env))
