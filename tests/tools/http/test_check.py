@@ -117,6 +117,7 @@ def test_what_is_right_is_not_found() -> None:
     [
         ("GET", "orders", plain, 200, "RF301", "does not begin with '/'"),
         ("GET", "/o/{order_id}/", by_id, 200, "RF301", "a segment is empty"),
+        ("GET", "/o/{order_id:int}", by_id, 200, "RF301", "segment '{order_id:int}'"),
         ("GET", "/o/{id}", plain, 200, "RF303", "no parameter 'id'"),
         ("GET", "/o/{order_id}", by_list, 200, "RF304", "list[int]"),
         ("GET", "/o/{order_id}", by_line, 200, "RF304", "Line"),
