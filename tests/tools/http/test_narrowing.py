@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, ValidationError, json
 
 from ringfence.tools.http import EventStream, File, Header, Page, Reply, Stream
 from ringfence.tools.http.answers.narrowing import narrowing, nothing_but
-from ringfence.tools.http.doubles import endpoint
+from ringfence.tools.http.doubles import Operation, endpoint
 from tests.tools.http.conftest import Serve
 
 pytestmark = pytest.mark.anyio
@@ -194,7 +194,7 @@ async def test_none_is_a_bug_where_a_value_is_declared(serve: Serve) -> None:
     async def replied() -> Reply[Public]:
         return Reply(None, status=303)  # type: ignore[arg-type]
 
-    functions = (row, rows, file, maybe, maybe_wide, replied)
+    functions: list[Operation] = [row, rows, file, maybe, maybe_wide, replied]
     client = serve(*(endpoint("GET", f"/{n}", each) for n, each in enumerate(functions)))
     told = [(await client.get(f"/{n}")).status for n, _ in enumerate(functions)]
     assert told == [500, 500, 500, 204, 204, 303]
