@@ -65,6 +65,10 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     [
         ([], "Usage: ringfence"),
         (["chek"], "no such command: chek. Did you mean `check`?"),
+        (["runserver"], "no such command: runserver. `ringfence run` serves an application."),
+        (["makemigrations"], "A migration is an SQL file in `migrations/` of its domain"),
+        (["test"], "no such command: test. `make test` checks an application"),
+        (["dumpdata"], "no such command: dumpdata. `ringfence --help` lists them."),
         (["--nope"], "No such option"),
         (["check", "--nope"], "No such option"),
         (["check", "nowhere"], "nowhere: no such folder"),

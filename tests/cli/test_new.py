@@ -53,7 +53,7 @@ def test_a_new_application_has_what_it_takes_to_ship_it(app: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no make there")
-@pytest.mark.parametrize("target", ["run", "test", "check", "clean", "help"])
+@pytest.mark.parametrize("target", ["run", "test", "check", "fix", "clean", "help"])
 def test_its_makefile_has_its_targets(target: str, tmp_path: Path) -> None:
     """With a checkout whose path needs quotes, too."""
     path = "'/a b/$$x \\#1'"

@@ -525,3 +525,21 @@ async def test_audit_of_nothing(app: Path, capsys: pytest.CaptureFixture[str]) -
     assert (await said(capsys, "audit"))[0] == "no command is on record\n"
     assert (await said(capsys, "audit", "--failed"))[0] == "no command is like that\n"
     assert json.loads((await said(capsys, "audit", "--json"))[0]) == {"records": []}
+
+
+async def test_a_new_feature_says_that_what_runs_does_not_have_it(
+    app: Path, shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing reloads by itself, and who writes while it runs learns that here."""
+    await said(capsys, "new", "domain", "orders")
+    out, _ = await said(capsys, "new", "feature", "orders/place")
+    assert "takes this in when it is started again." in out
+
+
+async def test_a_new_feature_says_nothing_of_what_does_not_run(
+    app: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is nothing to start again."""
+    await said(capsys, "new", "domain", "orders")
+    out, _ = await said(capsys, "new", "feature", "orders/place")
+    assert "started again" not in out

@@ -91,9 +91,8 @@ class NewAnimal(Struct):
     "domains/zoo/show.py": '''
 """Show an animal."""
 
-from ringfence import Plugin, service
-
 from domains.zoo._shapes import Animal
+from ringfence import Plugin, service
 
 
 class Show(Plugin):
@@ -104,9 +103,8 @@ class Show(Plugin):
     "domains/zoo/admit.py": '''
 """Admit an animal."""
 
-from ringfence import Plugin, service
-
 from domains.zoo._shapes import Animal, NewAnimal
+from ringfence import Plugin, service
 
 
 class Admit(Plugin):

@@ -57,6 +57,23 @@ COMMANDS: Mapping[str, str] = {
     name: told for group in GROUPS.values() for name, told in group.items()
 }
 
+# What others call it, so that a habit finds its command.
+_SERVE = "`ringfence run` serves an application."
+_WRITE = "`ringfence new` writes an application, or a part of one."
+_MIGRATION = (
+    "A migration is an SQL file in `migrations/` of its domain: `ringfence new feature --table`"
+    " writes the first one, `ringfence migrate` applies what is pending."
+)
+_ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("dev", "runserver", "serve", "start"), _SERVE),
+    **dict.fromkeys(("create", "init", "startapp", "startproject"), _WRITE),
+    **dict.fromkeys(("makemigrations", "revision", "upgrade"), _MIGRATION),
+    "showmigrations": "`ringfence migrate --plan` lists what is pending.",
+    "shell": "`ringfence call` calls a service of a running application.",
+    "stop": "Ctrl-C or SIGTERM stops an application, where `ringfence run` runs.",
+    "test": "`make test` checks an application and runs its tests; or `python -m pytest`.",
+}
+
 
 class Verbs(click.Group):
     """The group of all commands; each is `verb` in the module of its name."""
@@ -76,8 +93,8 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
-            ctx.fail(f"no such command: {args[0]}.{hint}")
+            hint = f"Did you mean `{close[0]}`?" if close else "`ringfence --help` lists them."
+            ctx.fail(f"no such command: {args[0]}. {_ELSEWHERE.get(args[0], hint)}")
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

@@ -10,6 +10,7 @@ import click
 from ringfence.cli.completion import complete_domain, complete_service
 from ringfence.cli.options import app_option, json_option
 from ringfence.cli.terminal import say, say_json
+from ringfence.errors import RingfenceError
 
 if TYPE_CHECKING:
     from ringfence.scaffold import Draft
@@ -96,7 +97,7 @@ def _feature(
     wanted = scaffold.Wanted(
         name=name, service=service, route=route, every=every, calls=calls, table=table
     )
-    return _write(lambda: scaffold.plan_feature(app, wanted, datetime.now(UTC)), as_json)
+    return _write(lambda: scaffold.plan_feature(app, wanted, datetime.now(UTC)), as_json, app)
 
 
 @verb.command("tool", short_help="A contract, its drivers and its suite.")
@@ -110,7 +111,7 @@ def _tool(name: str, app: Path, as_json: bool) -> int:
     return _write(lambda: scaffold.plan_tool(app, name), as_json)
 
 
-def _write(plan: "Callable[[], Draft]", as_json: bool) -> int:
+def _write(plan: "Callable[[], Draft]", as_json: bool, app: Path | None = None) -> int:
     from ringfence.scaffold import Unfit
 
     try:
@@ -129,4 +130,16 @@ def _write(plan: "Callable[[], Draft]", as_json: bool) -> int:
     say("next:")
     for command in draft.next:
         say("  ", (command, "bold"))
+    if app is not None and _runs(app):
+        say("The application is running, and takes this in when it is started again.")
     return 0
+
+
+def _runs(app: Path) -> bool:
+    from ringfence.cli import client
+
+    try:
+        client.status(app, timeout_s=2)
+    except RingfenceError:
+        return False
+    return True

@@ -137,6 +137,9 @@ carry_text_in = partial(carry_in, strict=False)
 def carry_out(value: object) -> object:
     """Return an object that msgspec does not know as plain data: its `enc_hook`."""
     adapter = adapter_of(type(value))
+    if isinstance(value, types.CoroutineType):
+        value.close()  # or a warning would name whatever line drops it
+        raise TypeError(f"{value.__qualname__}() was called without `await` before it")
     if adapter is None:
         raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
     return adapter.plain(value)

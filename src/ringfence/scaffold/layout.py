@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 WIDTH = 100
-_OURS = ("domains", "lib", "tools")
+_OURS = ("domains", "lib", "ringfence", "tools")  # as `known-first-party` of pyproject.toml
 
 
 class Code(Struct, frozen=True):
@@ -76,7 +76,7 @@ def laid(item: str | Code, tail: str, indent: int = 0, width: int = WIDTH) -> st
 
 
 def imports(uses: Iterable[tuple[str, str]], own: str = "") -> str:
-    """Lay out imports: the standard library, packages, the application's own; a blank line between.
+    """Lay out imports: the standard library, packages, Ringfence and what is the application's own.
 
     Args:
         uses: As `Code.uses`.

@@ -9,7 +9,21 @@ from msgspec import Struct, structs
 
 from ringfence.errors import Finding
 from ringfence.kernel.ports import Declaration, Facts
-from ringfence.tools.http import SPEC, BodyStream, Cookie, Form, Header, Request, UploadFile
+from ringfence.tools.http import (
+    SPEC,
+    BodyStream,
+    Cookie,
+    Form,
+    Header,
+    Request,
+    UploadFile,
+    delete,
+    get,
+    patch,
+    post,
+    put,
+    websocket,
+)
 from ringfence.tools.http.answers.files import File
 from ringfence.tools.http.doubles import Served, endpoint
 from ringfence.tools.http.live.sockets import WebSocket
@@ -117,6 +131,7 @@ def test_what_is_right_is_not_found() -> None:
     [
         ("GET", "orders", plain, 200, "RF301", "does not begin with '/'"),
         ("GET", "/o/{order_id}/", by_id, 200, "RF301", "a segment is empty"),
+        ("GET", "/o/{order_id:int}", by_id, 200, "RF301", "segment '{order_id:int}'"),
         ("GET", "/o/{id}", plain, 200, "RF303", "no parameter 'id'"),
         ("GET", "/o/{order_id}", by_list, 200, "RF304", "list[int]"),
         ("GET", "/o/{order_id}", by_line, 200, "RF304", "Line"),
@@ -164,6 +179,43 @@ def test_each_fault_has_its_rule(
     assert (finding.rule, finding.file, finding.line) == (rule, "domains/orders/feature.py", 1)
     assert said in finding.message
     assert finding.fix
+
+
+@pytest.mark.parametrize(
+    "package, name, said",
+    [
+        ("starlette.background", "BackgroundTasks", "ctx.spawn"),
+        ("starlette.responses", "Response", "Reply"),
+        ("sqlalchemy.ext.asyncio.session", "AsyncSession", "db: Database"),
+        ("django.http.request", "HttpRequest", "ringfence.tools.http"),
+        ("elsewhere", "Response", "use a scalar"),
+    ],
+)
+def test_what_another_framework_hands_in_is_told_where_to_get(
+    package: str, name: str, said: str
+) -> None:
+    """Its name is known; what stands for it here is another thing."""
+
+    async def asked(it: object) -> None: ...
+
+    asked.__annotations__["it"] = type(name, (), {"__module__": package})
+    (finding,) = found(endpoint("POST", "/o", asked))
+    assert finding.rule == "RF307"
+    assert said in finding.fix
+
+
+@pytest.mark.parametrize("decorator", [get, post, put, patch, delete, websocket])
+@pytest.mark.parametrize(
+    "given, said", [("status_code", "write `status=`"), ("response_model", "annotate")]
+)
+def test_a_decorator_tells_those_who_know_another_one(
+    decorator: Callable[..., object], given: str, said: str
+) -> None:
+    """What it does not take, and what to write."""
+    with pytest.raises(TypeError, match=rf"{decorator.__name__}\(\) takes no `{given}`: {said}"):
+        decorator("/o", **{given: 201})
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        decorator("/o", stauts=201)
 
 
 def test_arguments_of_a_decorator_have_their_types() -> None:

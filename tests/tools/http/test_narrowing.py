@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct, ValidationError, json
 
-from ringfence.tools.http import EventStream, File, Page, Reply, Stream
-from ringfence.tools.http.answers.narrowing import narrowing
-from ringfence.tools.http.doubles import endpoint
+from ringfence.tools.http import EventStream, File, Header, Page, Reply, Stream
+from ringfence.tools.http.answers.narrowing import narrowing, nothing_but
+from ringfence.tools.http.doubles import Operation, endpoint
 from tests.tools.http.conftest import Serve
 
 pytestmark = pytest.mark.anyio
@@ -171,3 +171,50 @@ def test_a_narrowed_result_is_what_it_is_declared(
         return
     assert b"HASH" not in json.encode(value)
     assert json.encode(json.decode(json.encode(value), type=wanted[0])) == json.encode(value)
+
+
+async def test_none_is_a_bug_where_a_value_is_declared(serve: Serve) -> None:
+    """The document promises one; it is no 204 that clients have not heard of."""
+
+    async def row() -> Public:
+        return None  # type: ignore[return-value]
+
+    async def rows(channel: Header[str] = "") -> list[Public]:
+        return None  # type: ignore[return-value]
+
+    async def file() -> File:
+        return None  # type: ignore[return-value]
+
+    async def maybe() -> Public | None:
+        return None
+
+    async def maybe_wide(channel: Header[str] = "") -> Annotated[Public | None, Meta()]:
+        return None
+
+    async def replied() -> Reply[Public]:
+        return Reply(None, status=303)  # type: ignore[arg-type]
+
+    functions: list[Operation] = [row, rows, file, maybe, maybe_wide, replied]
+    client = serve(*(endpoint("GET", f"/{n}", each) for n, each in enumerate(functions)))
+    told = [(await client.get(f"/{n}")).status for n, _ in enumerate(functions)]
+    assert told == [500, 500, 500, 204, 204, 303]
+
+
+def test_a_none_that_is_not_declared_is_named() -> None:
+    """With what is declared instead."""
+    with pytest.raises(TypeError, match=r"returned None, and declares list\["):
+        nothing_but(list[Public])()
+    with pytest.raises(TypeError, match="returned None, and declares Public"):
+        nothing_but(Public)()
+
+
+def test_a_result_that_nobody_awaited_is_called_that() -> None:
+    """And no second message follows from wherever it is dropped."""
+
+    async def fetched() -> Public:
+        return Public("a")
+
+    made = narrowing(Public)
+    assert made is not None
+    with pytest.raises(TypeError, match=r"fetched\(\) was called without `await`"):
+        made.narrow(fetched())

@@ -14,13 +14,15 @@ from ringfence.errors import (
     Invalid,
     KernelBug,
     NotGranted,
+    PluginFailed,
     RingfenceError,
     ToolError,
     ToolUnavailable,
     TooMany,
     TransactionHeld,
 )
-from ringfence.tools.http.problem import answer_to
+from ringfence.tools.http.doubles import endpoint
+from ringfence.tools.http.problem import answer_to, explained
 
 
 class OutOfStock(Conflict, code="orders.out_of_stock"):
@@ -112,3 +114,27 @@ def test_an_unknown_exception_is_logged_without_its_message(
     assert "orders.place: KeyError at " in record.getMessage()
     assert "outside" not in record.getMessage()
     assert record.exc_info is None
+
+
+@pytest.mark.parametrize(
+    "name, package, is_told",
+    [
+        ("HTTPException", "fastapi.exceptions", True),
+        ("Http404", "django.http.response", True),
+        ("HTTPException", "http.client", False),
+    ],
+)
+def test_an_error_of_another_framework_is_told_what_stands_for_it(
+    name: str, package: str, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To the author, in the log; the client learns no more than of any bug."""
+
+    async def show() -> None: ...
+
+    raised = type(name, (Exception,), {"__module__": package})("no such order")
+    failed = PluginFailed("it failed unexpectedly.", subject="orders.show")
+    failed.__cause__ = raised
+    answer = explained(failed, endpoint("GET", "/o", show))
+    assert answer.status == 500
+    assert b"order" not in answer.body
+    assert (f"{name} of {package.partition('.')[0]}" in caplog.text) is is_told

@@ -7,12 +7,15 @@ A path is `/` and segments; a segment is text or `{name}`, which stands for one 
 and is bound to the parameter of that name. Decorators only declare: a bad path is a finding.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Literal, ParamSpec, Protocol, TypeVar
 
 from ringfence.kernel.ports import Budget, Declaration, declare
 
 F = TypeVar("F", bound=Callable[..., object])
+P = ParamSpec("P")
+T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "WEBSOCKET"]
 
 
@@ -48,6 +51,36 @@ class Route(Declaration, frozen=True):
         return f"{self.method} {self.path}"
 
 
+# Arguments that decorators of other frameworks have, and what says the same here.
+_ELSEWHERE: Mapping[str, str] = {
+    "status_code": "write `status=`",
+    "response_model": "annotate what the method returns",
+    "response_class": "return a `Reply`, a `File` or a `Stream`",
+    "responses": "errors that the method declares are in the document by themselves",
+    "dependencies": "call a service in the method, which raises where it says no",
+    "tags": "the domain is the tag",
+    "summary": "write a docstring",
+    "description": "write a docstring",
+    "deprecated": "write `Deprecated: why` in the docstring",
+    "methods": "write a decorator for each: `@get`, `@post`",
+}
+
+
+def _told(decorator: Callable[P, T]) -> Callable[P, T]:
+    """Refuse arguments of other frameworks with what to write."""
+
+    @wraps(decorator)
+    def telling(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name in kwargs:
+            if name in _ELSEWHERE:
+                called = decorator.__name__
+                raise TypeError(f"{called}() takes no `{name}`: {_ELSEWHERE[name]}")
+        return decorator(*args, **kwargs)
+
+    return telling
+
+
+@_told
 def get(
     path: str, *, status: int = 200, calls: Sequence[str] = (), budget: Budget | None = None
 ) -> Callable[[F], F]:
@@ -63,6 +96,7 @@ def get(
     return declare(Route("GET", path, status, calls=tuple(calls), budget=budget))
 
 
+@_told
 def post(
     path: str,
     *,
@@ -83,6 +117,7 @@ def post(
     return declare(Route("POST", path, status, max_body_bytes, calls=tuple(calls), budget=budget))
 
 
+@_told
 def put(
     path: str,
     *,
@@ -103,6 +138,7 @@ def put(
     return declare(Route("PUT", path, status, max_body_bytes, calls=tuple(calls), budget=budget))
 
 
+@_told
 def patch(
     path: str,
     *,
@@ -123,6 +159,7 @@ def patch(
     return declare(Route("PATCH", path, status, max_body_bytes, calls=tuple(calls), budget=budget))
 
 
+@_told
 def delete(
     path: str, *, status: int = 200, calls: Sequence[str] = (), budget: Budget | None = None
 ) -> Callable[[F], F]:
@@ -137,6 +174,7 @@ def delete(
     return declare(Route("DELETE", path, status, calls=tuple(calls), budget=budget))
 
 
+@_told
 def websocket(
     path: str, *, calls: Sequence[str] = (), budget: Budget | None = None
 ) -> Callable[[F], F]:

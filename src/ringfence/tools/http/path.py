@@ -70,7 +70,8 @@ def _segment(text: str) -> str | Named | Unreadable:
     if "{" in text or "}" in text:
         return Unreadable(
             f"segment {text!r} is not a parameter",
-            "write a whole segment `{name}`, where name is a Python identifier",
+            "write a whole segment `{name}`, where name is a Python identifier; its type is that"
+            " of the parameter of that name",
         )
     if text in (".", "..") or not _TEXT.fullmatch(text):
         return Unreadable(

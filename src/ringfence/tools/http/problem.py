@@ -11,11 +11,24 @@ from http import HTTPStatus
 
 from msgspec import Struct, json
 
-from ringfence.errors import AppError, DeadlineExceeded, Fault, Invalid, RingfenceError
+from ringfence.errors import (
+    AppError,
+    DeadlineExceeded,
+    Fault,
+    Invalid,
+    PluginFailed,
+    RingfenceError,
+)
 from ringfence.kernel.ports import Endpoint
 from ringfence.tools.http.wire import Answer
 
 logger = logging.getLogger(__name__)
+# How other frameworks answer from within a handler.
+_FOREIGN = {
+    "HTTPException": ("fastapi", "litestar", "starlette", "werkzeug"),
+    "Http404": ("django",),
+    "PermissionDenied": ("django",),
+}
 PROBLEM_TYPE = (b"content-type", b"application/problem+json")
 
 
@@ -79,12 +92,26 @@ def explained(error: Exception, endpoint: Endpoint, redact: Callable[[str], str]
     if isinstance(error, RingfenceError):
         if not error.trace_id:  # of a store, while its content was sent
             error.trace_id = endpoint.refused(error)
+        if isinstance(error, PluginFailed):
+            _tell_of_foreign(error.__cause__ or error.__context__, endpoint.operation)
         return answer_to(error, endpoint.operation, redact)
     trace_id = endpoint.refused(error)
     if isinstance(error, Refused):
         return error.answer(trace_id)
     logger.error("%s failed in trace %s", endpoint.operation, trace_id, exc_info=error)
     return _answer(500, "internal", trace_id=trace_id)
+
+
+def _tell_of_foreign(raised: BaseException | None, operation: str) -> None:
+    name, package = type(raised).__name__, type(raised).__module__.partition(".")[0]
+    if package in _FOREIGN.get(name, ()):
+        logger.warning(
+            "%s: %s of %s is a bug to Ringfence, which answers 500. Raise an error of ringfence,"
+            " or better a subclass with a code of the domain: NotFound answers 404.",
+            operation,
+            name,
+            package,
+        )
 
 
 def answer_to(error: Exception, operation: str, redact: Callable[[str], str] = str) -> Answer:

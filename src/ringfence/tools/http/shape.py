@@ -27,7 +27,7 @@ from msgspec import Struct
 
 from ringfence.kernel.ports import Endpoint, Parameter
 from ringfence.tools.http.answers.encoding import encoder
-from ringfence.tools.http.answers.narrowing import narrowing
+from ringfence.tools.http.answers.narrowing import narrowing, nothing_but
 from ringfence.tools.http.binding.arguments import (
     UNREADABLE,
     FromBody,
@@ -74,6 +74,7 @@ _BODY = """\
 _TAIL = """\
         result = await open_(({arguments}), None, None, scope.get("inbound"))
         if result is None:
+            nothing()
             start = empty
             content = b""
         else:{narrow}
@@ -174,6 +175,7 @@ class Shapes:
             "open_": endpoint.open,
             "status": status,
             "empty": _empty(status),
+            "nothing": nothing_but(endpoint.declared.signature.result),
             "reread": _rereading(plan),
             "fail": _failing(endpoint, self._redact),
             "max_body_bytes": max_body_bytes,

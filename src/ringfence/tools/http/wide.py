@@ -6,7 +6,7 @@ and WebSockets are served inside the operation's context, everything else after 
 """
 
 from asyncio import CancelledError
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Union, get_args
 
@@ -16,7 +16,7 @@ from ringfence.kernel.ports import Endpoint, Live, ToolEnv, Work
 from ringfence.tools.http.answers.conditional import not_modified
 from ringfence.tools.http.answers.encoding import encoder
 from ringfence.tools.http.answers.files import File, send_file
-from ringfence.tools.http.answers.narrowing import narrowing
+from ringfence.tools.http.answers.narrowing import narrowing, nothing_but
 from ringfence.tools.http.answers.reply import Reply, headers_of
 from ringfence.tools.http.binding.kinds import answer_of, arms_of
 from ringfence.tools.http.binding.plan import Plan
@@ -74,7 +74,7 @@ class Wide:
         """Return the coroutine function that serves a route."""
         result = endpoint.declared.signature.result
         is_live = any(_is_live(arm) for arm in arms_of(result))
-        site = _Site(endpoint, plan, route, is_live, self._encoding(result))
+        site = _Site(endpoint, plan, route, is_live, self._encoding(result), nothing_but(result))
         serve = partial(self._serve, site)
         if route.method == "WEBSOCKET":
             serve = partial(self._converse, endpoint, plan)
@@ -87,7 +87,7 @@ class Wide:
         return handle
 
     async def _serve(self, site: "_Site", exchange: Exchange) -> None:
-        answering = _Answering(self, exchange, site.route.status, site.encode)
+        answering = _Answering(self, exchange, site)
         limit, endpoint = site.route.max_body_bytes, site.endpoint
         incoming = Incoming(
             exchange.scope,
@@ -184,6 +184,7 @@ class _Site(Struct, frozen=True):
     route: Route
     is_live: bool
     encode: Encode
+    nothing: Callable[[], None]
 
 
 def _is_live(hint: object) -> bool:
@@ -196,12 +197,13 @@ def _is_live(hint: object) -> bool:
 class _Answering:
     """The answer to one request, on its way out."""
 
-    def __init__(self, wide: Wide, exchange: Exchange, status: int, encode: Encode) -> None:
+    def __init__(self, wide: Wide, exchange: Exchange, site: _Site) -> None:
         self.started = False
         self._wide = wide
         self._exchange = exchange
-        self._status = status
-        self._encode = encode
+        self._status = site.route.status
+        self._encode = site.encode
+        self._nothing = site.nothing
         self._added: Headers = []
 
     async def inside(self, live: Live, work: Work) -> None:
@@ -264,6 +266,8 @@ class _Answering:
 
     def _written(self, result: object, value: object) -> tuple[tuple[bytes, bytes], bytes]:
         if value is None:
+            if result is None:
+                self._nothing()
             self._status = 204 if self._status == 200 else self._status
             return JSON_TYPE, b""
         if self._status in (204, 205):

@@ -61,6 +61,35 @@ def narrowing(declared: object) -> Narrowing | None:
     return Narrowing(_sole_class(info), narrow)
 
 
+def nothing_but(declared: object) -> Callable[[], None]:
+    """Return what is called where a handler has returned None.
+
+    It raises TypeError where None is not among the results that a type declares: the document of
+    the application promises each client a value.
+    """
+    info = inspect.AnyType() if declared is object else inspect.type_info(declared)
+    told = getattr(declared, "__name__", None) if isinstance(declared, type) else declared
+
+    def refuse() -> None:
+        raise TypeError(f"the handler returned None, and declares {told}")
+
+    return _accept if _takes_none(info) else refuse
+
+
+def _accept() -> None:
+    """Let None be answered."""
+
+
+def _takes_none(info: inspect.Type) -> bool:
+    match info:
+        case inspect.Metadata(type=inner):
+            return _takes_none(inner)
+        case inspect.UnionType(types=arms):
+            return any(map(_takes_none, arms))
+        case _:
+            return isinstance(info, inspect.AnyType | inspect.NoneType)
+
+
 def _sole_class(info: inspect.Type) -> type | None:
     if not isinstance(info, inspect.StructType | inspect.DataclassType):
         return None

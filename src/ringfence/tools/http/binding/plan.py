@@ -42,6 +42,19 @@ from ringfence.tools.http.binding.markers import Mark, mark_of
 from ringfence.tools.http.contract import Method
 
 BODY_METHODS = ("POST", "PUT", "PATCH")
+# What other frameworks hand to a handler, and where it comes from here.
+_DATABASE = "declare a field `db: Database` of the plugin"
+_REPLY = "return `Reply(value, headers=…, cookies=…)`"
+_INSTEAD = {
+    ("starlette", "BackgroundTasks"): "take `ctx: Context`, and `ctx.spawn(…)` what goes on",
+    ("fastapi", "BackgroundTasks"): "take `ctx: Context`, and `ctx.spawn(…)` what goes on",
+    ("starlette", "Request"): "take `Request` of ringfence.tools.http",
+    ("django", "HttpRequest"): "take `Request` of ringfence.tools.http",
+    ("starlette", "Response"): _REPLY,
+    ("fastapi", "Response"): _REPLY,
+    ("sqlalchemy", "AsyncSession"): _DATABASE,
+    ("sqlalchemy", "Session"): _DATABASE,
+}
 
 
 class Misfit(Struct, frozen=True):
@@ -252,7 +265,10 @@ class _Binding:
         self.miss(
             "RF307",
             f"parameter {name!r} has a type that HTTP does not carry: {shown(hint)}",
-            "use a scalar, a list of scalars, a Struct, a dataclass or a TypedDict",
+            _INSTEAD.get(
+                _origin(hint),
+                "use a scalar, a list of scalars, a Struct, a dataclass or a TypedDict",
+            ),
         )
 
     def _from_path(self, parameter: Parameter, kind: Kind, mark: Mark | None) -> FromPath | None:
@@ -306,3 +322,9 @@ def shown(hint: object) -> str:
     if get_origin(hint) is Annotated:
         return shown(get_args(hint)[0])
     return hint.__qualname__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+
+
+def _origin(hint: object) -> tuple[str, str]:
+    """The package of a class, and its name."""
+    module = getattr(hint, "__module__", None)
+    return (module or "").partition(".")[0], getattr(hint, "__name__", "")
