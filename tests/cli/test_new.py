@@ -85,7 +85,7 @@ def test_where_pip_is_of_no_use_what_is_beside_ringfence_is_used(app: Path) -> N
     done = make(".venv/.ready")
     assert (done.returncode, done.stderr) == (0, "")
     assert "pip could not install it (.venv/pip.log says why); using what is" in done.stdout
-    asked = [app / ".venv/bin/ringfence", "new", "--help"]
+    asked = [str(app / ".venv/bin/ringfence"), "new", "--help"]
     assert subprocess.run(asked, cwd=app, capture_output=True).returncode == 0
 
 

@@ -138,7 +138,9 @@ def carry_out(value: object) -> object:
     """Return an object that msgspec does not know as plain data: its `enc_hook`."""
     adapter = adapter_of(type(value))
     if adapter is None:
-        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+        kind = type(value).__name__
+        missing = "; an `await` is missing where it was made" if kind == "coroutine" else ""
+        raise TypeError(f"Encoding objects of type {kind} is unsupported{missing}")
     return adapter.plain(value)
 
 
