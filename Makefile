@@ -68,13 +68,21 @@ $(BIN)/python:
 
 $(VENV)/.ready: pyproject.toml | $(BIN)/python
 	@echo "$(VENV): Ringfence and what it needs"
-	@$(BIN)/python $(PIP) --editable .
+	@$(BIN)/python $(PIP) --editable . || $(unfetched)
 	@touch $@
 
 $(VENV)/.ready-dev: pyproject.toml | $(BIN)/python
 	@echo "$(VENV): Ringfence, what it needs, and the tools for working on it"
-	@$(BIN)/python $(PIP) --editable '.[dev]'
+	@$(BIN)/python $(PIP) --editable '.[dev]' || $(unfetched)
 	@touch $(VENV)/.ready $@
+
+define unfetched
+{ \
+	echo "$(VENV): pip could not install what is needed; what it said is above. The package index \
+must be reached once; then type the same again." >&2; \
+	exit 1; \
+}
+endef
 
 # The others are compared on the very versions of the server that Ringfence runs on.
 $(PEER)/.ready: bench/peers.txt $(VENV)/.ready

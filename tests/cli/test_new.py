@@ -67,6 +67,28 @@ def test_its_makefile_has_its_targets(target: str, tmp_path: Path) -> None:
         assert "--editable '/a b/$x #1'" in done.stdout
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no make there")
+def test_where_pip_is_of_no_use_what_is_beside_ringfence_is_used(app: Path) -> None:
+    """With the command, too; what is not there is listed, all of it."""
+
+    def make(target: str, **words: str) -> subprocess.CompletedProcess[str]:
+        given = [f"{name}={word}" for name, word in words.items()]
+        return subprocess.run(["make", *given, target], cwd=app, capture_output=True, text=True)
+
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=app, check=True)
+    done = make(".venv/.ready-dev", BESIDE="")
+    assert "No module named pip" in done.stderr  # what pip says is shown where it is the end
+    assert "mend that and type the same again" in done.stderr
+    done = make(".venv/.ready-dev", BESIDE="nowhere")
+    lost = "ringfence, anyio, mypy, pytest, ruff"
+    assert f".venv: not installed on this machine: {lost}. Type the same again" in done.stderr
+    done = make(".venv/.ready")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "pip could not install it (.venv/pip.log says why); using what is" in done.stdout
+    asked = [str(app / ".venv/bin/ringfence"), "new", "--help"]
+    assert subprocess.run(asked, cwd=app, capture_output=True).returncode == 0
+
+
 def test_what_was_written_and_what_comes_next_is_said(
     app: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct, ValidationError, convert
 
-from ringfence.contracts.payload import conform, faults, read
+from ringfence.contracts.payload import carry_out, conform, faults, read
 from ringfence.errors import Fault, Invalid, did_you_mean
 
 T = TypeVar("T")
@@ -247,3 +247,17 @@ def test_the_hint_is_close_or_absent() -> None:
 def test_a_value_that_fits_is_read(value: object) -> None:
     """A mapping and an instance both give the Struct."""
     assert read(value, Line, "x") == Line("tea", 1)
+
+
+def test_a_forgotten_await_is_named_where_its_coroutine_would_be_sent() -> None:
+    """The type alone says little to whoever has forgotten it."""
+
+    async def find() -> int:
+        return 1
+
+    forgotten = find()
+    with pytest.raises(TypeError, match="coroutine is unsupported; an `await` is missing"):
+        carry_out(forgotten)
+    forgotten.close()
+    with pytest.raises(TypeError, match=r"type object is unsupported$"):
+        carry_out(object())

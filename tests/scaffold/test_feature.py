@@ -193,6 +193,17 @@ def test_a_table_that_another_domain_has_is_refused(
         write("zoo/clean", table="notes")
 
 
+def test_a_table_that_the_domain_has_is_not_made_twice(
+    app: Path, write: Callable[..., list[str]]
+) -> None:
+    """The second migration would keep the application from starting; told is where the first is."""
+    write("care/tend", table="notes")
+    before = text_of(app)
+    with pytest.raises(Unfit, match=r"care has that table .*/20260301123000_notes\.sql:1"):
+        write("care/feed", table="notes")
+    assert text_of(app) == before
+
+
 def test_half_a_feature_is_never_left(
     app: Path, write: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,7 +141,9 @@ def carry_out(value: object) -> object:
         value.close()  # or a warning would name whatever line drops it
         raise TypeError(f"{value.__qualname__}() was called without `await` before it")
     if adapter is None:
-        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+        kind = type(value).__name__
+        missing = "; an `await` is missing where it was made" if kind == "coroutine" else ""
+        raise TypeError(f"Encoding objects of type {kind} is unsupported{missing}")
     return adapter.plain(value)
 
 

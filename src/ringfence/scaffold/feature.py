@@ -23,6 +23,8 @@ from ringfence.scaffold.parts import Feature, Handler, Route, Timer
 from ringfence.scaffold.views import Call, Input, Shape, Views
 from ringfence.tools.clock.contract import Every
 from ringfence.tools.clock.schedule import schedule
+from ringfence.tools.db.migrations import discover as migrations
+from ringfence.tools.db.migrations import owners
 from ringfence.tools.http.path import Pattern, parse
 
 
@@ -92,6 +94,8 @@ def plan_feature(root: Path, wanted: Wanted, now: datetime) -> Draft:
         listed = ", ".join(sorted(domains)) or "none yet"
         said = f"there is no such domain; expected one of: {listed}."
         raise Unfit(said, subject=domain, hint=f"{hint}Or make it: ringfence new domain {domain}")
+    if wanted.table:
+        _refuse_second(wanted.table, domain, domains[domain], root)
     serves = wanted.service or (route is None and every is None)
     with survey(root) as (manifest, findings):
         providers = [_provider(service, manifest) for service in dict.fromkeys(wanted.calls)]
@@ -250,6 +254,19 @@ def _check_table(table: str) -> None:
         raise Unfit(said, subject=repr(table), hint=hint) from None
     finally:
         connection.close()
+
+
+def _refuse_second(table: str, domain: str, folder: Path, root: Path) -> None:
+    """Raise Unfit where the domain has the table: the second migration of it could not be applied,
+    which is found when the application starts, and not before."""
+    _, made_at = owners(migrations({domain: folder}, root)[0]).get(table.lower(), ("", ""))
+    if made_at:
+        said = f"{domain} has that table already; expected a new name."
+        hint = (
+            f"It is made at {made_at}. To use it, leave --table out, and give the feature "
+            "`db: Database` of ringfence.tools.db."
+        )
+        raise Unfit(said, subject=table, hint=hint)
 
 
 def _stamp(folder: Path, now: datetime) -> str:
