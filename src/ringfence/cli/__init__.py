@@ -69,7 +69,8 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
+            known = "`ringfence --help` lists them."
+            hint = f" Did you mean `{close[0]}`?" if close else f" {known}"
             ctx.fail(f"no such command: {args[0]}.{hint}")
         return super().resolve_command(ctx, args)
 

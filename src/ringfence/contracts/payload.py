@@ -15,6 +15,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from inspect import isawaitable
 from itertools import islice
 from typing import (
     Annotated,
@@ -138,7 +139,8 @@ def carry_out(value: object) -> object:
     """Return an object that msgspec does not know as plain data: its `enc_hook`."""
     adapter = adapter_of(type(value))
     if adapter is None:
-        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+        hint = " Write `await` in front of it." if isawaitable(value) else ""
+        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported.{hint}")
     return adapter.plain(value)
 
 

@@ -171,3 +171,12 @@ def test_a_narrowed_result_is_what_it_is_declared(
         return
     assert b"HASH" not in json.encode(value)
     assert json.encode(json.decode(json.encode(value), type=wanted[0])) == json.encode(value)
+
+
+@pytest.mark.anyio
+async def test_a_result_that_does_not_fit_is_named() -> None:
+    """The error says that it is the result, of what class, and what was declared."""
+    narrowed = narrowing(Public)
+    assert narrowed is not None
+    with pytest.raises(ValidationError, match=r"the result, a dict, does not fit .* Public: "):
+        narrowed.narrow({"nam": 1})
