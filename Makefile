@@ -60,6 +60,10 @@ $(BIN)/python:
 		exit 1; \
 	fi; \
 	echo "$(VENV): $$($$found --version)"; \
+	[ -w . ] || { \
+		echo "$$PWD: this user may not write here, and $(VENV) is made here"; \
+		exit 1; \
+	}; \
 	$$found -m venv --clear $(VENV) || { \
 		rm -rf $(VENV); \
 		echo "$$found cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; \

@@ -97,6 +97,9 @@ def test_a_decorator_without_its_parentheses_is_a_finding(tmp_path: Path) -> Non
     )
     findings = found(tmp_path, {"domains/orders/bare.py": bare})
     assert [f.rule for f in findings] == ["RF116"]
+    bare = feature("class Bare(Plugin):\n    @service\n    async def bare(self) -> int: ...\n")
+    (finding,) = found(tmp_path, {"domains/orders/bare.py": bare})
+    assert finding.fix == 'write its arguments: @service("orders.place")'
 
 
 async def test_a_name_typed_by_hand_is_not_dropped(tmp_path: Path) -> None:

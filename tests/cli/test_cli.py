@@ -69,6 +69,9 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
         (["makemigrations"], "A migration is an SQL file in `migrations/` of its domain"),
         (["test"], "no such command: test. `make test` checks an application"),
         (["dumpdata"], "no such command: dumpdata. `ringfence --help` lists them."),
+        (["help"], "no such command: help. `ringfence --help` lists them."),
+        (["new", "featur", "a/b"], "Did you mean `ringfence new feature`?"),
+        (["check", "domains"], "It is a part of"),
         (["--nope"], "No such option"),
         (["check", "--nope"], "No such option"),
         (["check", "nowhere"], "nowhere: no such folder"),
@@ -102,6 +105,7 @@ def test_a_folder_that_is_no_application_is_told_with_the_next_step(
     assert invoke([command, str(tmp_path)]) == 2
     err = capsys.readouterr().err
     assert "no application here" in err
+    assert f"In it there is: {app}." in err
     assert "--app" not in err
     assert invoke(["trace", "abc", "--app", str(tmp_path)]) == 2
     assert "Name the application's folder with --app" in capsys.readouterr().err

@@ -113,6 +113,8 @@ def test_what_was_written_and_what_comes_next_is_said(
         (["new", "Shop!"], 2, "'Shop!': it cannot be an application's name"),
         (["new", "../shop"], 1, "an application is there already"),
         (["new", "domains"], 1, "the folder is not empty"),
+        (["new", "ringfence"], 2, "got a reserved one"),
+        (["new", "My App"], 2, "Try my-app."),
         (["new", "Makefile"], 2, "it cannot be an application's name"),
         (["new", "local.mk/x"], 1, "Not a directory"),
         (["new", "domain"], 2, "Missing argument 'NAME'"),

@@ -41,7 +41,7 @@ def payload_of(values: tuple[str, ...]) -> dict[str, object]:
     for value in values:
         key, equals, text = value.partition("=")
         if not equals:
-            raise click.UsageError(f"{value}: expected KEY=VALUE, got no `=`.")
+            raise click.UsageError(f"{value}: expected KEY=VALUE, got no `=`. As in name=Ada.")
         if not key:
             raise click.UsageError(f"{value}: expected KEY=VALUE, got no key before the `=`.")
         if key in payload:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ class _New(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.commands:
+            close = get_close_matches(args[0], self.commands, n=1)
+            if close and len(args) > 1 and not args[1].startswith("-"):
+                ctx.fail(f"no such part: {args[0]}. Did you mean `{ctx.command_path} {close[0]}`?")
             return "APP", _application, args
         return super().resolve_command(ctx, args)
 

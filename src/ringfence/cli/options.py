@@ -1,6 +1,7 @@
 """What several verbs take: the application's folder, and `--json`."""
 
 import difflib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -72,10 +73,28 @@ def _folder(ctx: click.Context, parameter: click.Parameter, app: Path) -> Path:
         raise click.UsageError(f"{app}: {what}.{_similar(app)} Name the application's folder{how}.")
     if not (app / "domains").is_dir():
         raise click.UsageError(
-            f"{app}: no application here; expected a folder domains/ in it, got none. Name the "
-            f"application's folder{how}, or write a first feature: domains/<domain>/<feature>.py"
+            f"{app}: no application here; expected a folder domains/ in it, got none."
+            f"{_near(app, how) or _ANYWHERE.format(how=how)}"
         )
     return app
+
+
+_ANYWHERE = (
+    " Name the application's folder{how}, or write a first feature: domains/<domain>/<feature>.py"
+)
+
+
+def _near(app: Path, how: str) -> str:
+    """Name the application that the folder is a part of, or the one that it holds."""
+    folder = app.resolve()
+    above = next((up for up in folder.parents if _holds(up)), None)
+    if above is not None:
+        return f" It is a part of {above}: name that{how}."
+    below = sorted(entry.name for entry in folder.iterdir() if _holds(entry))
+    if not below:
+        return ""
+    listed = ", ".join(str(app / name) for name in below[:5])
+    return f" In it there is: {listed}. Name the application's folder{how}."
 
 
 def _similar(app: Path) -> str:
@@ -84,3 +103,7 @@ def _similar(app: Path) -> str:
     names = [entry.name for entry in app.parent.iterdir() if (entry / "domains").is_dir()]
     close = difflib.get_close_matches(app.name, names, n=1)
     return f" Did you mean {app.parent / close[0]}?" if close else ""
+
+
+def _holds(folder: Path) -> bool:
+    return os.path.isdir(folder / "domains")  # noqa: PTH112 - is_dir raises where one may not look

@@ -15,6 +15,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from inspect import isawaitable
 from itertools import islice
 from typing import (
     Annotated,
@@ -141,9 +142,8 @@ def carry_out(value: object) -> object:
         value.close()  # or a warning would name whatever line drops it
         raise TypeError(f"{value.__qualname__}() was called without `await` before it")
     if adapter is None:
-        kind = type(value).__name__
-        missing = "; an `await` is missing where it was made" if kind == "coroutine" else ""
-        raise TypeError(f"Encoding objects of type {kind} is unsupported{missing}")
+        hint = " Write `await` in front of it." if isawaitable(value) else ""
+        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported.{hint}")
     return adapter.plain(value)
 
 

@@ -28,6 +28,12 @@ from ringfence.kernel.ports import REQUIRED, Declaration, Declared, Parameter, S
 from ringfence.reading.events import handler_faults, read_events
 
 _MARKS = ("__ringfence_tool__", "__ringfence_requires__")
+_APPLIED = {
+    "route": '@get("/orders")',
+    "service": '@service("orders.place")',
+    "every": '@every("5m")',
+    "cron": '@cron("@daily")',
+}
 _NAMED = "correct the name, or import it"  # of an annotation that cannot be evaluated
 
 
@@ -220,7 +226,8 @@ class _Reading:
             unapplied = getattr(function, "__ringfence_unapplied__", None)
             if isinstance(unapplied, Declaration):
                 message = f"a decorator for a {unapplied.kind} stands without its parentheses"
-                self._report(name, "RF116", message, 'write its arguments: @get("/orders")')
+                fix = f"write its arguments: {_APPLIED.get(unapplied.kind, _APPLIED['route'])}"
+                self._report(name, "RF116", message, fix)
             inner = getattr(function, "__func__", None)  # of a @staticmethod
             below: tuple[Declaration, ...] = getattr(inner, "__ringfence__", ())
             marks: tuple[Declaration, ...] = getattr(function, "__ringfence__", below)

@@ -48,12 +48,18 @@ def word(name: str, what: str) -> str:
 
 def application(name: str) -> str:
     """Check the name of an application, which is its folder's; return it. Raises Unfit."""
-    if not _APP.fullmatch(name) or len(name) > LONGEST or name in _OWN:
-        said = (
-            "it cannot be an application's name; expected lower-case letters, digits and dashes "
-            f"as in my-shop, at most {LONGEST} characters."
-        )
+    if name in _OWN:
+        said = "it cannot be an application's name; expected one of your own, got a reserved one."
         raise Unfit(said, subject=repr(name), hint="Name another folder.")
+    if not _APP.fullmatch(name) or len(name) > LONGEST:
+        said = (
+            "it cannot be an application's name; expected lower-case letters, digits and dashes, "
+            f"a letter first, as in my-shop, at most {LONGEST} characters."
+        )
+        suggestion = re.sub(r"[\W_]+", "-", name, flags=re.ASCII).strip("-").lower()
+        fits = _APP.fullmatch(suggestion) and len(suggestion) <= LONGEST and suggestion not in _OWN
+        hint = f"Try {suggestion}." if fits else "Name another folder."
+        raise Unfit(said, subject=repr(name), hint=hint)
     return name
 
 

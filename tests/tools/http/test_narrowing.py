@@ -218,3 +218,12 @@ def test_a_result_that_nobody_awaited_is_called_that() -> None:
     assert made is not None
     with pytest.raises(TypeError, match=r"fetched\(\) was called without `await`"):
         made.narrow(fetched())
+
+
+@pytest.mark.anyio
+async def test_a_result_that_does_not_fit_is_named() -> None:
+    """The error says that it is the result, of what class, and what was declared."""
+    narrowed = narrowing(Public)
+    assert narrowed is not None
+    with pytest.raises(ValidationError, match=r"the result, a dict, does not fit .* Public: "):
+        narrowed.narrow({"nam": 1})

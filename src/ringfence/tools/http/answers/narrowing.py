@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import cast
 from uuid import UUID
 
-from msgspec import Struct, convert, inspect, to_builtins
+from msgspec import Struct, ValidationError, convert, inspect, to_builtins
 
 from ringfence.contracts.payload import carry_in, carry_out
 
@@ -56,7 +56,13 @@ def narrowing(declared: object) -> Narrowing | None:
             return value
         plain = to_builtins(value, builtin_types=_KEPT, enc_hook=carry_out)
         wanted = cast("type[object]", declared)
-        return convert(plain, wanted, str_keys=True, dec_hook=carry_in)
+        try:
+            return convert(plain, wanted, str_keys=True, dec_hook=carry_in)
+        except ValidationError as error:
+            named = getattr(declared, "__name__", declared)
+            got = type(value).__name__
+            said = f"the result, a {got}, does not fit what is declared, {named}: {error}"
+            raise ValidationError(said) from error
 
     return Narrowing(_sole_class(info), narrow)
 
