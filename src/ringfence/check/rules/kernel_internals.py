@@ -1,0 +1,59 @@
+"""RF501: code that reaches into Ringfence instead of using what it offers."""
+
+from collections.abc import Iterator
+
+import ringfence
+from ringfence.check.code import Code
+from ringfence.check.rule import Hit, Rule
+
+_OPEN = ("ringfence.errors", "ringfence.settings")
+_OPEN_TO_TOOLS = (*_OPEN, "ringfence.kernel.ports", "ringfence.contracts.payload")
+
+
+def _look(code: Code) -> Iterator[Hit]:
+    seen: set[tuple[int, str]] = set()
+    for _, whole, node in code.imports:
+        module = whole.rpartition(".")[0] if hasattr(node, "module") else whole
+        if whole.partition(".")[0] != "ringfence" or _is_open(code, whole, module):
+            continue
+        name = whole.rpartition(".")[2]
+        if (node.lineno, module) in seen:
+            continue
+        seen.add((node.lineno, module))
+        fix = (
+            f"write `from ringfence import {name}`"
+            if name in ringfence.__all__
+            else "use what `ringfence` and `ringfence.tools.<tool>` offer"
+        )
+        yield Hit(node.lineno, f"{whole} is a part of Ringfence's inside, and may change", fix)
+
+
+def _is_open(code: Code, whole: str, module: str) -> bool:
+    words = module.split(".")
+    if module == "ringfence":
+        name = whole.rpartition(".")[2]
+        return whole == module or name == "*" or name in (*ringfence.__all__, *_TOP)
+    if words[1] == "tools":
+        is_contract = len(words) == 3 or words[3:] in (["contract"], ["corpus"])
+        # A driver has a rule of its own.
+        return code.area == "tools" or "drivers" in words or is_contract or whole in _TOOLS
+    several = _OPEN_TO_TOOLS if code.area == "tools" else _OPEN
+    return module in several or whole in several or (code.area == "tools" and words[1] == "testing")
+
+
+_TOP = ("errors", "settings")
+_TOOLS = tuple(
+    f"ringfence.tools.{name}" for name in ("clock", "db", "fetch", "files", "http", "log")
+)
+
+RULE = Rule(
+    id="RF501",
+    title="Code of an application imports a part of Ringfence that is not offered to it.",
+    why="What `ringfence`, `ringfence.errors`, `ringfence.settings` and each "
+    "`ringfence.tools.<tool>` offer stays as it is; all else may change with any version, and "
+    "knows of no limits. A tool of the application's own may use `ringfence.kernel.ports` as well.",
+    bad="from ringfence.kernel.context import Context\n",
+    good="from ringfence import Context\n",
+    areas=("domains", "lib", "tools"),
+    look=_look,
+)
