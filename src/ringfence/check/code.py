@@ -17,6 +17,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 SCOPES = (*FUNCTIONS, ast.Lambda)
 _BUILTINS = frozenset(dir(builtins))
+_NAMED: tuple[type[Function | ast.ClassDef], ...] = (*FUNCTIONS, ast.ClassDef)
 _LEAVES = frozenset({ast.Load, ast.Store, ast.Del})
 
 
@@ -124,8 +125,19 @@ class Code:
         self._bound[scope] = frozenset(names)
         return self._bound[scope]
 
+    @cached_property
+    def _rebound(self) -> frozenset[str]:
+        """The names that are bound anywhere in the file: all others mean what they mean at its
+        top, which saves looking for their scope."""
+        args = {one.arg for one in self.all(ast.arg)}
+        defined = {one.name for kind in _NAMED for one in self.all(kind)}
+        stored = {one.id for one in self.all(ast.Name) if isinstance(one.ctx, ast.Store)}
+        return frozenset(args | defined | stored)
+
     def _is_local(self, node: ast.Name) -> bool:
         """Whether a function around it binds the name to something else."""
+        if node.id not in self._rebound:
+            return False
         scope = self.scope(node)
         while scope is not None:
             if node.id in self._names_in(scope):
@@ -133,20 +145,33 @@ class Code:
             scope = self.scope(scope)
         return False
 
+    @cached_property
+    def references(self) -> dict[ast.AST, str]:
+        """Every expression that names something of another module, or a builtin: what it names."""
+        found: dict[ast.AST, str] = {}
+        for base in self.all(ast.Name):
+            called = self._aliases.get(base.id)
+            if called is None and base.id in _BUILTINS and base.id not in self._module_names:
+                called = f"builtins.{base.id}"
+            if called is None or self._is_local(base):
+                continue
+            found[base] = called
+            node: ast.AST = base
+            while isinstance(parent := self.parents.get(node), ast.Attribute):
+                called = f"{called}.{parent.attr}"
+                found[parent] = called
+                node = parent
+        return found
+
     def dotted(self, node: ast.AST) -> str:
         """Return what an expression names: `asyncio.create_task`; empty where that is not known."""
-        words: list[str] = []
-        while isinstance(node, ast.Attribute):
-            words.append(node.attr)
-            node = node.value
-        if not isinstance(node, ast.Name):
-            return ""
-        called = self._aliases.get(node.id)
-        if called is None:
-            if node.id not in _BUILTINS or node.id in self._module_names:
-                return ""
-            called = f"builtins.{node.id}"
-        return "" if self._is_local(node) else ".".join([called, *reversed(words)])
+        return self.references.get(node, "")
+
+    @cached_property
+    def calls(self) -> list[tuple[str, ast.Call]]:
+        """Every call of something of another module, or of a builtin: what is called."""
+        known = self.references
+        return [(known[c.func], c) for c in self.all(ast.Call) if c.func in known]
 
     @cached_property
     def plugins(self) -> list[ast.ClassDef]:
@@ -165,7 +190,7 @@ class Code:
             for item in plugin.body
             if isinstance(item, ast.AnnAssign)
             and isinstance(item.target, ast.Name)
-            and "ClassVar" not in ast.unparse(item.annotation)
+            and not {"typing.ClassVar", "ClassVar"} & self.kinds(item.annotation)
         }
 
     def kinds(self, annotation: ast.AST | None) -> set[str]:
@@ -173,6 +198,8 @@ class Code:
         if annotation is None:
             return set()
         found: set[str] = set()
+        if isinstance(annotation, ast.Name):  # which most of them are
+            return {name} if (name := self.dotted(annotation)) else found
         for node in ast.walk(annotation):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found |= self._quoted(node.value)
@@ -187,12 +214,20 @@ class Code:
     def owner(self, node: ast.AST) -> tuple[ast.ClassDef, Function] | None:
         """Return the plugin and the method that a node stands in."""
         method: Function | None = None
-        for parent in self.above(node):
+        for parent in self.above(node) if self.plugins else ():
             if isinstance(parent, FUNCTIONS):
                 method = parent
             elif isinstance(parent, ast.ClassDef):
                 return (parent, method) if method is not None and parent in self.plugins else None
         return None
+
+    @cached_property
+    def uses(self) -> list[tuple[ast.ClassDef, Function, ast.Name]]:
+        """Every place where a plugin's method names its object."""
+        called = {self_name(method) for plugin in self.plugins for method in methods(plugin)}
+        named = [node for node in self.all(ast.Name) if node.id in called]
+        owned = [(owner, node) for node in named if (owner := self.owner(node)) is not None]
+        return [(*owner, node) for owner, node in owned if node.id == self_name(owner[1])]
 
 
 def _top(name: str) -> str:

@@ -120,5 +120,5 @@ def _waivers(content: bytes) -> tuple[Waiver, ...]:
 
 def _services(code: Code) -> tuple[str, ...]:
     """Return the services that a file declares, as it writes them."""
-    calls = [call for call in code.all(ast.Call) if code.dotted(call.func) == "ringfence.service"]
+    calls = [call for called, call in code.calls if called == "ringfence.service"]
     return tuple(name for call in calls if call.args and (name := text_of(call.args[0])))

@@ -22,9 +22,8 @@ _RUNS = frozenset(
 
 
 def _look(code: Code) -> Iterator[Hit]:
-    for node in code.all(ast.Name, ast.Attribute):
-        name = code.dotted(node)
-        if name in _RUNS:
+    for node, name in code.references.items():
+        if name in _RUNS and isinstance(node, ast.expr):
             yield Hit(
                 node.lineno,
                 f"{name.removeprefix('builtins.')} runs a text as code, which no check has read",

@@ -1,6 +1,5 @@
 """RF504: domains that need each other."""
 
-import ast
 from collections.abc import Iterator
 
 from ringfence.check.code import Code, text_of
@@ -11,8 +10,8 @@ Place = tuple[str, int, str]  # file, line, and the service that is required the
 
 
 def _gather(code: Code) -> Iterator[Fact]:
-    for call in code.all(ast.Call):
-        if code.dotted(call.func) == "ringfence.requires" and call.args:
+    for called, call in code.calls:
+        if called == "ringfence.requires" and call.args:
             name = text_of(call.args[0])
             if name and code.domain and name.partition(".")[0] != code.domain:
                 yield Fact(name, call.lineno)

@@ -12,7 +12,9 @@ _WAITING = frozenset({"run", "execute", "execute_many"})
 
 
 def _look(code: Code) -> Iterator[Hit]:
-    for plugin in code.plugins:
+    opens = any(node.attr == "transaction" for node in code.all(ast.Attribute))
+    takes = any(whole == _TRANSACTION for _, whole, _ in code.imports)
+    for plugin in code.plugins if opens or takes else ():
         fields = code.fields(plugin)
         databases = {n for n, f in fields.items() if _DATABASE in code.kinds(f.annotation)}
         calling = _calling(code, plugin, set(fields))

@@ -18,8 +18,8 @@ _IMPORTS = frozenset(
 
 
 def _look(code: Code) -> Iterator[Hit]:
-    for call in code.all(ast.Call):
-        if code.dotted(call.func) not in _IMPORTS:
+    for name, call in code.calls:
+        if name not in _IMPORTS:
             continue
         given = [*call.args, *(keyword.value for keyword in call.keywords)]
         texts = [text.replace(":", ".") for one in given if (text := _constant(one))]

@@ -15,8 +15,8 @@ def _look(code: Code) -> Iterator[Hit]:
             owner = _owner(code, node)
             if owner and (name := field_of(node, self_name(owner[1]))):
                 yield _hit(node.lineno, name, owner[1].name)
-    for call in code.all(ast.Call):
-        if code.dotted(call.func) == "builtins.setattr" and len(call.args) == 3:
+    for called, call in code.calls:
+        if called == "builtins.setattr" and len(call.args) == 3:
             owner = _owner(code, call)
             target = call.args[0]
             if owner and isinstance(target, ast.Name) and target.id == self_name(owner[1]):

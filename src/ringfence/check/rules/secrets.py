@@ -44,7 +44,7 @@ def _look(code: Code) -> Iterator[Hit]:
             what = _form(text)
             if what:
                 yield _hit(node.lineno, what)
-            elif _is_value(text) and (name := _named(code, node)):
+            elif (name := _named(code, node)) and _is_value(text):
                 yield _hit(node.lineno, f"what looks like a secret, for {name},")
 
 

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from ringfence.author import Plugin
-from ringfence.check.code import Code, arguments, field_of, methods, self_name, text_of
+from ringfence.check.code import Code, arguments, text_of
 from ringfence.check.rule import Hit, Rule
 
 _GIVEN = frozenset(dir(Plugin))
@@ -16,19 +16,15 @@ def _look(code: Code) -> Iterator[Hit]:
         known = _known(code, plugin)
         if _ANYTHING in known:
             continue
-        for method in methods(plugin):
-            me = self_name(method)
-            told: set[str] = set()
-            for node in ast.walk(method) if me else ():
-                name = field_of(node, me)
-                if name and name not in known and name not in told:
-                    told.add(name)
-                    yield Hit(
-                        node.lineno,  # type: ignore[attr-defined]
-                        f"{plugin.name} uses self.{name}, which it does not declare",
-                        f"annotate a field: `{name}: <the tool's contract, or a Protocol under "
-                        "@requires>`",
-                    )
+        for owner, _, me in code.uses:
+            used = code.parents.get(me)
+            if owner is plugin and isinstance(used, ast.Attribute) and used.attr not in known:
+                yield Hit(
+                    used.lineno,
+                    f"{plugin.name} uses self.{used.attr}, which it does not declare",
+                    f"annotate a field: `{used.attr}: <the tool's contract, or a Protocol under "
+                    "@requires>`",
+                )
     yield from _calls_by_name(code)
 
 
@@ -36,24 +32,25 @@ def _known(code: Code, plugin: ast.ClassDef) -> set[str]:
     """What an object of the class may have: fields, methods, and whatever is assigned to it."""
     known = set(_GIVEN)
     for item in plugin.body:
-        for node in ast.walk(item):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                known.add(node.name)
-            elif isinstance(node, ast.Name):
-                known.add(node.id) if code.parents.get(node) in (item, plugin) else None
-            elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-                known.add(node.attr)
-            elif isinstance(node, ast.Call) and code.dotted(node.func) == "builtins.setattr":
-                known |= {_ANYTHING} if text_of(node.args[1]) is None else set()
-                known.add(text_of(node.args[1]) or "")
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            known.add(item.name)
+        elif not isinstance(item, ast.Expr):
+            known |= {node.id for node in ast.walk(item) if isinstance(node, ast.Name)}
+    for owner, _, me in code.uses:
+        used = code.parents.get(me)
+        if owner is plugin and isinstance(used, ast.Attribute):
+            known |= set() if isinstance(used.ctx, ast.Load) else {used.attr}
+    for name, call in code.calls:
+        if name == "builtins.setattr" and len(call.args) > 1:
+            known.add(text_of(call.args[1]) or _ANYTHING)
     return known
 
 
 def _calls_by_name(code: Code) -> Iterator[Hit]:
     declared = {
         text
-        for call in code.all(ast.Call)
-        if code.dotted(call.func) == "ringfence.requires" and call.args
+        for called, call in code.calls
+        if called == "ringfence.requires" and call.args
         if (text := text_of(call.args[0]))
     }
     for keyword in code.all(ast.keyword):

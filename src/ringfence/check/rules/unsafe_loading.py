@@ -20,8 +20,7 @@ _SAFE = ("SafeLoader", "BaseLoader")
 
 
 def _look(code: Code) -> Iterator[Hit]:
-    for call in code.all(ast.Call):
-        name = code.dotted(call.func)
+    for name, call in code.calls:
         if name in _LOADS or (name in _YAML and not _is_safe(call)):
             fix = (
                 "use yaml.safe_load"

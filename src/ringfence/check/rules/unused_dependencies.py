@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from ringfence.check.code import Code, arguments, methods, self_name
+from ringfence.check.code import Code, arguments, methods
 from ringfence.check.rule import Edit, Hit, Rule
 
 
@@ -27,13 +27,11 @@ def _look(code: Code) -> Iterator[Hit]:
 
 def _escapes(code: Code, plugin: ast.ClassDef) -> bool:
     """Whether an object is handed to somebody who may use anything of it."""
-    for method in methods(plugin):
-        me = self_name(method)
-        for node in ast.walk(method):
-            if isinstance(node, ast.Name) and node.id == me and isinstance(node.ctx, ast.Load):
-                parent = code.parents[node]
-                if not (isinstance(parent, ast.Attribute) and parent.attr != "__dict__"):
-                    return True
+    for owner, _, me in code.uses:
+        used = code.parents[me]
+        is_field = isinstance(used, ast.Attribute) and used.attr != "__dict__"
+        if owner is plugin and not is_field:
+            return True
     return False
 
 
@@ -67,8 +65,7 @@ def _unused_views(code: Code) -> Iterator[Hit]:
         if not any(code.dotted(d.func) == "ringfence.requires" for d in marks):
             continue
         used = any(n.id == node.name for n in code.all(ast.Name))
-        quoted = any(node.name in str(c.value) for c in code.all(ast.Constant))
-        if not used and not quoted:
+        if not used and not any(node.name in str(c.value) for c in code.all(ast.Constant)):
             yield Hit(
                 node.lineno,
                 f"{node.name} requires a service, and no field has that type",

@@ -31,6 +31,7 @@ _ATTRIBUTES = frozenset(
         *("gi_frame", "cr_frame", "ag_frame", "gi_code", "cr_code"),
     }
 )
+_OF_MODULES = frozenset({"__loader__", "__spec__", "__builtins__"})
 _FIX = "ask for what is needed by a field: a tool, or a Protocol under @requires"
 
 
@@ -51,16 +52,18 @@ def _look(code: Code) -> Iterator[Hit]:
             yield _hit(attribute.lineno, "__subclasses__ of a class of others")
         elif not isinstance(attribute.ctx, ast.Load) and name in _GUARDED:
             yield _hit(attribute.lineno, f"another {name.removeprefix('builtins.')}")
-    for call in code.all(ast.Call):
-        yield from _by_text(code, call)
+    for named in code.all(ast.Name):
+        if named.id in _OF_MODULES:
+            yield _hit(named.lineno, named.id)
+    for called, call in code.calls:
+        yield from _by_text(code, called, call)
 
 
 _GUARDED = ("builtins.__import__", "importlib.import_module", "importlib.__import__")
 
 
-def _by_text(code: Code, call: ast.Call) -> Iterator[Hit]:
+def _by_text(code: Code, called: str, call: ast.Call) -> Iterator[Hit]:
     """Find the same where a name is given as a text."""
-    called = code.dotted(call.func)
     if called in ("builtins.getattr", "operator.attrgetter", "builtins.setattr"):
         for arg in call.args:
             for word in (text_of(arg) or "").split("."):
