@@ -85,12 +85,14 @@ def _found(app: Path, mends: bool) -> tuple[list[Finding], bool]:
         started = list(refusal.findings) or [whole]
     unread = {finding.file for finding in started if finding.rule == "RF102"}
     told = {(finding.file, finding.line) for finding in started}
-    # What the start says of the same place is said once.
+    in_circle = any(finding.rule == "RF109" for finding in started)
+    # What the start says as well is said once.
     read = [
         finding
         for finding in result.findings
         if not (finding.rule == "RF592" and finding.file in unread)
         and not (finding.rule in ("RF501", "RF519") and (finding.file, finding.line) in told)
+        and not (finding.rule == "RF504" and in_circle)
     ]
     return [*started, *read] if refused else _sorted(started, read), refused
 

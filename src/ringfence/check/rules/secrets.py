@@ -30,7 +30,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _PLACEHOLDERS = re.compile(
-    r"example|sample|dummy|fake|changeme|change_me|placeholder|redacted|secret|password|passwd|test",
+    r"example|sample|dummy|fake|change_?me|placeholder|redacted|secret|password|passwd|test",
     re.IGNORECASE,
 )
 _VALUE = re.compile(r"[A-Za-z0-9+/=_.!@#%^&*-]{12,}")
