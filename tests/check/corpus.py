@@ -93,6 +93,8 @@ BY_CHECK = {
     "    return patch('domains.inventory.stock.SECRET', 2)",
     "another domain's table": "SQL = 'SELECT sku FROM stock'",
     "the kernel's registry": "from ringfence.kernel.registry import Registry as way",
+    "the kernel by its package": "import ringfence\nWAY = ringfence.kernel",
+    "another domain's table, in pieces": "SQL = 'SELECT sku FROM ' + 'stock'",
     "the database's file": "def way():\n    import sqlite3\n    return sqlite3.connect('app.db')",
 }
 

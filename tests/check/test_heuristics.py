@@ -223,3 +223,57 @@ def tell(one: HandedOn) -> None:
     one.log.info("done")
 """
     assert found(tmp_path, text) == []
+
+
+HELD = {
+    "a service by name": "async with self.db.transaction():\n    await ctx.call('stock.level')",
+    "a write past the transaction": "async with self.db.transaction() as tx:\n"
+    "    await self.db.execute('DELETE FROM orders')",
+    "a unit of work": "async with self.db.transaction():\n    await self.db.run(print)",
+    "by a method of its own": "async with self.db.transaction():\n    await self._ask()",
+    "on a thread": "with wait(self.db.transaction()) as tx:\n    wait(self.db.run(print))",
+}
+NOT_HELD = {
+    "a read of the last commit": "async with self.db.transaction() as tx:\n"
+    "    await self.db.fetch_all('SELECT 1')",
+    "a savepoint": "async with self.db.transaction():\n    async with self.db.transaction():\n"
+    "        pass",
+    "before and after": "await self._ask()\nasync with self.db.transaction() as tx:\n"
+    "    await tx.execute('DELETE FROM orders')\nawait self._ask()",
+    "what is done later": "async with self.db.transaction() as tx:\n"
+    "    later = lambda: self._ask()\nawait later()",
+}
+
+
+def holding(body: str) -> str:
+    """Return a feature whose handler does that."""
+    return (
+        """\
+from ringfence import Context, Plugin, service, wait
+from ringfence.tools.db import Database
+
+
+class Case(Plugin):
+    db: Database
+    level: "LevelOf"
+
+    async def _ask(self) -> int:
+        return await self.level()
+
+    @service("orders.case", calls=["stock.level"])
+    async def case(self, ctx: Context) -> None:
+"""
+        + "".join(f"        {line}\n" for line in body.splitlines())
+    ).replace("async def case", "def case" if body.startswith("with") else "async def case")
+
+
+@pytest.mark.parametrize("body", HELD.values(), ids=HELD.keys())
+def test_what_is_waited_for_inside_a_transaction_is_found(tmp_path: Path, body: str) -> None:
+    """Directly, or by a method that does."""
+    assert found(tmp_path, holding(body), "domains/orders/case.py") == ["RF508"]
+
+
+@pytest.mark.parametrize("body", NOT_HELD.values(), ids=NOT_HELD.keys())
+def test_what_holds_nothing_up_is_none(tmp_path: Path, body: str) -> None:
+    """Reads, savepoints, and what is outside."""
+    assert found(tmp_path, holding(body), "domains/orders/case.py") == []

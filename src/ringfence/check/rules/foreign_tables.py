@@ -46,6 +46,10 @@ def statements(code: Code) -> Iterator[tuple[int, str]]:
 def _text(node: ast.AST) -> str | None:
     if isinstance(node, ast.JoinedStr):
         return "".join(text_of(part) or " _ " for part in node.values)
+    if isinstance(node, ast.BinOp):
+        left, right = _text(node.left), _text(node.right)
+        is_sum = isinstance(node.op, ast.Add)
+        return None if left is None else left + ((right or " _ ") if is_sum else "")
     return text_of(node)
 
 

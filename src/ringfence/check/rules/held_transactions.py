@@ -20,8 +20,13 @@ def _look(code: Code) -> Iterator[Hit]:
         calling = _calling(code, plugin, set(fields))
         for method in methods(plugin):
             me = self_name(method)
+            contexts = {
+                one.arg
+                for one in arguments(method)
+                if "ringfence.Context" in code.kinds(one.annotation)
+            }
             for node, held in _held(code, method, me, databases):
-                what = _forbidden(node, me, set(fields), databases, calling)
+                what = _forbidden(node, me, set(fields), databases, calling, contexts)
                 if what:
                     fix = (
                         "call it before the transaction or after it"
@@ -63,9 +68,18 @@ def _opens(node: ast.AST, me: str, databases: set[str]) -> bool:
 
 
 def _forbidden(
-    call: ast.Call, me: str, fields: set[str], databases: set[str], calling: dict[str, str]
+    call: ast.Call,
+    me: str,
+    fields: set[str],
+    databases: set[str],
+    calling: dict[str, str],
+    contexts: set[str],
 ) -> str:
     name = field_of(call.func, me)
+    func = call.func
+    target = func.value if isinstance(func, ast.Attribute) and func.attr == "call" else None
+    if isinstance(target, ast.Name) and target.id in contexts:
+        return f"it calls a service by {target.id}.call"
     if name in fields:
         return f"it calls the service behind self.{name}"
     if name in calling:

@@ -1,5 +1,6 @@
 """RF501: code that reaches into Ringfence instead of using what it offers."""
 
+import ast
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -10,11 +11,13 @@ from ringfence.check.rule import Hit, Rule
 # Not by an import statement: the vocabulary leads to `asgi`, and that to a driver, by an import
 # that only a running application makes.
 _VOCABULARY: frozenset[str] = frozenset(import_module("ringfence").__all__)
+_FIX = "use what `ringfence` and `ringfence.tools.<tool>` offer"
 _OPEN = ("ringfence.errors", "ringfence.settings")
 _OPEN_TO_TOOLS = (*_OPEN, "ringfence.kernel.ports", "ringfence.contracts.payload")
 
 
 def _look(code: Code) -> Iterator[Hit]:
+    yield from _by_attribute(code)
     seen: set[tuple[int, str]] = set()
     for _, whole, node in code.imports:
         module = whole.rpartition(".")[0] if hasattr(node, "module") else whole
@@ -24,12 +27,18 @@ def _look(code: Code) -> Iterator[Hit]:
         if (node.lineno, module) in seen:
             continue
         seen.add((node.lineno, module))
-        fix = (
-            f"write `from ringfence import {name}`"
-            if name in _VOCABULARY
-            else "use what `ringfence` and `ringfence.tools.<tool>` offer"
-        )
+        fix = f"write `from ringfence import {name}`" if name in _VOCABULARY else _FIX
         yield Hit(node.lineno, f"{whole} is a part of Ringfence's inside, and may change", fix)
+
+
+def _by_attribute(code: Code) -> Iterator[Hit]:
+    """Find the same where the package itself is imported: `ringfence.kernel.registry`."""
+    known = code.references
+    for node, name in known.items():
+        if not isinstance(node, ast.Attribute) or known.get(node.value) != "ringfence":
+            continue
+        if node.attr not in (*_VOCABULARY, *_TOP, "tools") and find_spec(name) is not None:
+            yield Hit(node.lineno, f"{name} is a part of Ringfence's inside", _FIX)
 
 
 def _is_open(code: Code, whole: str, module: str) -> bool:
