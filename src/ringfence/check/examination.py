@@ -4,9 +4,11 @@
 imported or run. Called by `ringfence check`, beside what the start itself would find.
 """
 
+import gc
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -38,9 +40,10 @@ def examine(root: Path, *, rules: Sequence[Rule] = RULES, keep: bool = True) -> 
         rules: Those that are to look.
         keep: Whether what was read is kept for the next run, in `.ringfence/`.
     """
-    shelf = Shelf(root, rules, keep=keep)
-    files = [shelf.examined(path, path.relative_to(root).as_posix()) for path in _sources(root)]
-    shelf.keep()
+    with _no_collection():
+        shelf = Shelf(root, rules, keep=keep)
+        files = [shelf.examined(path, path.relative_to(root).as_posix()) for path in _sources(root)]
+        shelf.keep()
     edits: dict[Finding, Edit] = {}
     by_file: dict[str, list[Finding]] = {}
     for one in files:
@@ -51,6 +54,18 @@ def examine(root: Path, *, rules: Sequence[Rule] = RULES, keep: bool = True) -> 
     for one in files:
         every += _excused(root, one, by_file[one.file], edits)
     return Result(sorted(set(every)), edits)
+
+
+@contextmanager
+def _no_collection() -> Generator[None]:
+    """Pause the garbage collector: trees are many objects, and none of them is in a circle."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _sources(root: Path) -> Iterator[Path]:
