@@ -129,6 +129,15 @@ def test_a_baseline_that_is_none_is_told(
     assert "it is no baseline" in capsys.readouterr().err
 
 
+def test_a_baseline_that_cannot_be_written_is_told(
+    app: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the reason."""
+    where = app / "nowhere" / "known.json"
+    assert invoke(["check", str(app), "--baseline", str(where), "--update-baseline"]) == 2
+    assert "it cannot be written: No such file or directory" in capsys.readouterr().err
+
+
 def test_a_baseline_knows_nothing_of_what_refuses_the_start(
     app: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,7 +105,11 @@ def _unknown(findings: list[Finding], file: Path, update: bool) -> list[Finding]
     from ringfence.check.baseline import compared, made
 
     if update:
-        file.write_bytes(made(findings))
+        try:
+            file.write_bytes(made(findings))
+        except OSError as error:
+            said = f"it cannot be written: {error.strerror}; expected a file in a folder."
+            raise StartRefused(f"{file}: {said} Name another one.") from None
     result = compared(findings, file)
     if result.known:
         complain(f"{file}: {result.known} known", plain=True)
