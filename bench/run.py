@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import uvloop
 
-from bench import bulk, calls, ledger, report, routes, slow, starting, web, wide
+from bench import bulk, calls, check, ledger, report, routes, slow, starting, web, wide
 from bench.measure import ROOT, NotMeasured
 
 Part = Callable[[], Iterable[report.Row]]
@@ -18,6 +18,7 @@ PARTS: dict[str, Part] = {
     "calls": lambda: uvloop.run(calls.rows()),
     "peers": calls.peer_rows,
     "starting": starting.rows,
+    "check": check.rows,
     "ledger": ledger.rows,
     "web": web.rows,
     "routes": routes.rows,

@@ -188,6 +188,7 @@ async def test_check_lists_findings_for_machines(
         "file": "domains/orders/a.py",
         "line": 3,
         "rule": "unknown-service",
+        "severity": "error",
         "message": f"orders.a{HOSTILE}",
         "fix": "did you mean b?",
     }

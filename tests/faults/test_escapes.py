@@ -150,6 +150,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # For each verb: how it is asked, and the exit code.
 ASKED: dict[str, list[tuple[list[str], int]]] = {
     "check": [(["check"], 1)],
+    "explain": [(["explain", f"{EVIL}?"], 1)],
     "routes": [(["routes"], 0), (["routes", EVIL], 0), (["routes", f"{EVIL}?"], 1)],
     "services": [(["services"], 0), (["services", f"{EVIL}?"], 1)],
     "doctor": [(["doctor"], 1)],

@@ -29,6 +29,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "Write": {
         "new": "Write an application, or parts of one.",
         "check": "List everything that is wrong with an application.",
+        "explain": "Explain a rule of `check`, with an example.",
         "routes": "List what an application answers over HTTP.",
         "services": "List its services, and which features ask for them.",
     },

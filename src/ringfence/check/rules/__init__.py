@@ -1,0 +1,56 @@
+"""The rules, a file each; a new one is added to `RULES` here."""
+
+from ringfence.check.rule import Rule
+from ringfence.check.rules import (
+    blocking_calls,
+    code_from_text,
+    domain_cycles,
+    driver_imports,
+    foreign_tables,
+    held_transactions,
+    idle_plugins,
+    imports_by_text,
+    impure_lib,
+    kept_state,
+    kernel_internals,
+    ownerless_tasks,
+    queries_in_loops,
+    secrets,
+    sql_from_values,
+    swallowed_exceptions,
+    undeclared_dependencies,
+    unreadable_files,
+    unsafe_loading,
+    unused_dependencies,
+    unused_waivers,
+    waivers_without_reason,
+    ways_around,
+)
+
+_MODULES = (
+    kernel_internals,
+    driver_imports,
+    impure_lib,
+    domain_cycles,
+    foreign_tables,
+    undeclared_dependencies,
+    unused_dependencies,
+    held_transactions,
+    blocking_calls,
+    swallowed_exceptions,
+    ownerless_tasks,
+    kept_state,
+    secrets,
+    queries_in_loops,
+    unsafe_loading,
+    code_from_text,
+    idle_plugins,
+    ways_around,
+    imports_by_text,
+    sql_from_values,
+    waivers_without_reason,
+    unused_waivers,
+    unreadable_files,
+)
+RULES: tuple[Rule, ...] = tuple(module.RULE for module in _MODULES)
+BY_ID = {rule.id: rule for rule in RULES}
