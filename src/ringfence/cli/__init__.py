@@ -31,6 +31,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "check": "List everything that is wrong with an application.",
         "routes": "List what an application answers over HTTP.",
         "services": "List its services, and which features ask for them.",
+        "contracts": "Hold services to what was agreed on.",
     },
     "Run": {
         "run": "Serve an application until SIGTERM or Ctrl-C.",
