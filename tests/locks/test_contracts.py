@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -145,7 +146,7 @@ def test_every_consumer_is_named_with_why_it_does_not_fit(
     """Those with a view, by what does not fit; those that call it by name, as such."""
     change(app, "    available: int\n", "    level: int\n")
     _, changes = checked(app, capsys)
-    by_name, by_view = changes["stock.level"]["affected"]  # type: ignore[misc]
+    by_name, by_view = cast("list[dict[str, Any]]", changes["stock.level"]["affected"])
     view = place(app, PLACE, "class LevelOf")
     assert (by_view["plugin"], by_view["file"], by_view["line"]) == ("orders.place", *view)
     assert "result.available: the provider's Level has no such field" in by_view["misfits"][0]

@@ -64,7 +64,7 @@ def changed(draw: Any, tree: Tree) -> Tree:
     if how == "same":
         return tree
     if not tree.parts:
-        return draw(scalars) if tree.kind != "object" else tree  # type: ignore[no-any-return]
+        return draw(scalars) if tree.kind != "object" else tree
     parts = [
         (name, changed(draw, inner), not must if draw(st.integers(0, 2)) == 2 else must)
         for name, inner, must in tree.parts

@@ -32,6 +32,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "routes": "List what an application answers over HTTP.",
         "services": "List its services, and which features ask for them.",
         "contracts": "Hold services to what was agreed on.",
+        "impact": "Say what a change concerns, and which tests to run.",
     },
     "Run": {
         "run": "Serve an application until SIGTERM or Ctrl-C.",

@@ -7,6 +7,6 @@ compatible leaves every consumer's view fitting that fitted, if it names what wa
 """
 
 from ringfence.locks.lock import Lock, lock_of
-from ringfence.locks.review import Affected, Change, Review, review
+from ringfence.locks.review import Affected, Change, Review, declared_locks, review
 
-__all__ = ["Affected", "Change", "Lock", "Review", "lock_of", "review"]
+__all__ = ["Affected", "Change", "Lock", "Review", "declared_locks", "lock_of", "review"]

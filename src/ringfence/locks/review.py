@@ -84,11 +84,17 @@ class Review(Struct, frozen=True):
         return sorted([*stale, *self.gone])
 
 
-def review(root: Path, manifest: Manifest) -> Review:
-    """Compare what an application declares with its locks; its types can still be asked."""
-    services = {n: d[0] for n, d in manifest.services.items() if _own(n, d[0])}
-    current = {lock.file: lock for lock in map(_lock, services.values())}
-    kept = _kept(root)
+def review(root: Path, manifest: Manifest, kept: Mapping[str, Lock | str] | None = None) -> Review:
+    """Compare what an application declares with its locks.
+
+    Args:
+        root: Its folder.
+        manifest: What it declares; its types can still be asked.
+        kept: What to compare with in place of its locks, by file.
+    """
+    services = _services(manifest)
+    current = declared_locks(manifest)
+    kept = _kept(root) if kept is None else kept
     changes: list[Change] = []
     gone: list[str] = []
     for file in sorted({*current, *kept}):
@@ -112,8 +118,14 @@ def review(root: Path, manifest: Manifest) -> Review:
     return Review(root, sorted(changes, key=lambda c: c.name), current, gone)
 
 
-def _lock(declared: Declared) -> Lock:
-    return lock_of(declared.declaration.key, declared.signature)
+def declared_locks(manifest: Manifest) -> dict[str, Lock]:
+    """Return the lock of each contract that an application declares, by its file."""
+    made = (lock_of(name, one.signature) for name, one in _services(manifest).items())
+    return {lock.file: lock for lock in made}
+
+
+def _services(manifest: Manifest) -> dict[str, Declared]:
+    return {name: of[0] for name, of in manifest.services.items() if _own(name, of[0])}
 
 
 def _own(name: str, declared: Declared) -> bool:
