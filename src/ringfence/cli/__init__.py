@@ -32,6 +32,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "routes": "List what an application answers over HTTP.",
         "services": "List its services, and which features ask for them.",
         "contracts": "Hold services to what was agreed on.",
+        "graph": "Show how domains depend on each other.",
         "impact": "Say what a change concerns, and which tests to run.",
     },
     "Run": {
