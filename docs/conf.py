@@ -64,6 +64,7 @@ GROUPS = {
     "Reference": [
         "docs/error-tour",
         "docs/findings",
+        "docs/contracts",
         "docs/glossary",
         "docs/reference/command-line",
         *(f"docs/reference/{name}" for name in modules() if not name.endswith("conformance")),

@@ -34,6 +34,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "contracts": "Hold services to what was agreed on.",
         "graph": "Show how domains depend on each other.",
         "impact": "Say what a change concerns, and which tests to run.",
+        "adopt": "Report what an existing package would be as domains.",
     },
     "Run": {
         "run": "Serve an application until SIGTERM or Ctrl-C.",
