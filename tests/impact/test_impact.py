@@ -174,6 +174,20 @@ def test_a_revision_that_is_none_is_refused(
     assert not (app / "x").exists()
 
 
+def test_a_revision_without_the_application_or_with_a_link_out_of_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is unpacked to another place."""
+    committed(tmp_path, {"README.md": "nothing yet"})
+    write(tmp_path, {GREET: APP[GREET]})
+    assert invoke(["impact", "--app", str(tmp_path)]) == 1
+    assert "there was no application yet" in capsys.readouterr().err
+    (tmp_path / "lib").symlink_to("/etc")
+    commit(tmp_path, "an application")
+    assert invoke(["impact", "--app", str(tmp_path)]) == 1
+    assert "it cannot be unpacked" in capsys.readouterr().err
+
+
 def test_an_application_that_git_does_not_know_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,7 +195,6 @@ def test_an_application_that_git_does_not_know_is_told(
     write(tmp_path, {GREET: APP[GREET]})
     assert invoke(["impact", "--app", str(tmp_path)]) == 1
     assert "not a git repository" in capsys.readouterr().err
-    committed(tmp_path, {"README.md": "nothing yet"})
 
 
 def test_without_git_it_says_what_is_missing(

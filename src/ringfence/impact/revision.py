@@ -51,13 +51,16 @@ class Revision(Struct, frozen=True):
         """Give the application's folder as it was, until the end of the block.
 
         Raises:
-            NotFound: There was no application.
+            NotFound: There was no application, or it has links that lead out of it.
         """
         inside = self.app.relative_to(self.top).as_posix()
         packed = _git(self.top, "archive", "--format=tar", self.commit, "--", f"{inside}/")
         with tempfile.TemporaryDirectory(prefix="ringfence-") as folder:
-            with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-                archive.extractall(folder, filter="data")
+            try:
+                with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+                    archive.extractall(folder, filter="data")
+            except tarfile.TarError as error:  # a link that leads out of the application, say
+                raise NotFound(f"it cannot be unpacked: {error}.", subject=self.name) from None
             root = Path(folder) / inside
             if not (root / "domains").is_dir():
                 raise NotFound("there was no application yet.", subject=self.name)
