@@ -7,7 +7,7 @@ PEER := .bench-peer
 DOCS := .docs-venv
 PIP  := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run traffic test check docs bench clean
+.PHONY: help run traffic test check docs bench merge-proof impact-oracle clean
 .DELETE_ON_ERROR:
 
 help:
@@ -17,6 +17,8 @@ help:
 	@echo "make check   lint, format, types, direction of imports, snippets of the documents"
 	@echo "make docs    the site of the documents: dist/docs/index.html"
 	@echo "make bench   measure, and compare with others"
+	@echo "make merge-proof    write 50 features on 50 branches, merge them, and test the result"
+	@echo "make impact-oracle  break the shop in several ways, and see that no failing test is missed"
 	@echo "make clean   remove what these targets made"
 
 # The shop, and beside it the payment provider that it charges cards at.
@@ -41,6 +43,12 @@ docs: $(DOCS)/.ready
 
 bench: $(VENV)/.ready $(PEER)/.ready
 	@$(BIN)/python -m bench.run $(ARGS)
+
+merge-proof: $(VENV)/.ready-dev
+	@$(BIN)/python -m tests.merge.proof $(ARGS)
+
+impact-oracle: $(VENV)/.ready-dev
+	@$(BIN)/python -m scripts.impact_oracle $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(PEER) $(DOCS) docs/reference .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -65,6 +65,7 @@ GROUPS = {
         "docs/error-tour",
         "docs/findings",
         "docs/isolation",
+        "docs/contracts",
         "docs/glossary",
         "docs/reference/command-line",
         *(f"docs/reference/{name}" for name in modules() if not name.endswith("conformance")),

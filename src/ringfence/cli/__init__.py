@@ -32,6 +32,10 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "explain": "Explain a rule of `check`, with an example.",
         "routes": "List what an application answers over HTTP.",
         "services": "List its services, and which features ask for them.",
+        "contracts": "Hold services to what was agreed on.",
+        "graph": "Show how domains depend on each other.",
+        "impact": "Say what a change concerns, and which tests to run.",
+        "adopt": "Report what an existing package would be as domains.",
     },
     "Run": {
         "run": "Serve an application until SIGTERM or Ctrl-C.",

@@ -178,7 +178,10 @@ def _scalar_fits(source: types.Type, target: types.Type) -> bool:
             return True
         case (types.LiteralType() | types.EnumType(), types.LiteralType() | types.EnumType()):
             return set(choices(source) or ()) <= set(choices(target) or ())
-        case (types.LiteralType(values=given), types.StrType() | types.IntType()):
+        case (
+            types.LiteralType(values=given),
+            types.StrType() | types.IntType() | types.FloatType(),
+        ):
             kind = str if isinstance(target, types.StrType) else int
             return all(isinstance(value, kind) for value in given)
         case (types.CustomType(cls=given), types.CustomType(cls=taken)):
