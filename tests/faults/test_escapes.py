@@ -167,6 +167,10 @@ ASKED: dict[str, list[tuple[list[str], int]]] = {
     "subscriptions": [(["subscriptions"], 0), (["subscriptions", "pause", EVIL], 1)],
     "dead": [(["dead", "list"], 0), (["dead", "show", ID], 0)],
     "why": [(["why", "ab"], 0)],
+    "graph": [(["graph", EVIL], 1)],
+    "contracts": [(["contracts", EVIL], 2)],
+    "impact": [(["impact", EVIL], 1)],
+    "adopt": [(["adopt", EVIL], 1)],
     "trace": [(["trace"], 0), (["trace", "ab"], 0), (["trace", "--follow"], 1)],
     "call": [
         (["call", "fine", f"{EVIL}={EVIL}"], 0),
