@@ -8,7 +8,7 @@ from ringfence.testing import TestApplication
 from tests.apps.shop.shops import open_shop
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 async def shop(anyio_backend: object) -> AsyncIterator[TestApplication]:
     """Return a running shop; who changes what others look at opens one of its own."""
     async with open_shop(strict=True) as (app, _):
