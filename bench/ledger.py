@@ -106,7 +106,7 @@ def _over_http(folder: Path, count: int) -> Iterator[Row]:
     yield _faster(title, busy, found["pool, 32"], HTTP_UNIT, "bare ASGI, an executor of 32")
     yield _faster(title, busy, found["inline, 32"], HTTP_UNIT, "bare ASGI, inline")
     title = "transaction over HTTP, 1 connection"
-    yield _faster(title, alone, found["inline, 1"], HTTP_UNIT, "bare ASGI, inline", 0.55)
+    yield _faster(title, alone, found["inline, 1"], HTTP_UNIT, "bare ASGI, inline", 0.5)
     yield _faster(title, alone, found["one_thread, 1"], HTTP_UNIT, executor)
 
 
