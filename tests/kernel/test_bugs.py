@@ -35,6 +35,10 @@ class Fail(Plugin):
     async def forgotten(self) -> None:
         self.db.execute("DELETE FROM nowhere")
 
+    @get("/guess")
+    async def guess(self) -> None:
+        await self.db.fetchall("SELECT 1")
+
     @get("/absent")
     async def absent(self) -> None:
         raise NotFound("none")
@@ -63,6 +67,17 @@ async def test_an_await_that_was_forgotten_is_told_with_the_operation(tmp_path: 
     async with boot(_failing(tmp_path)) as app:
         with pytest.warns(RuntimeWarning, match=r"\.execute' was never awaited"):
             await app.http.get("/forgotten")
+
+
+async def test_a_method_that_a_tool_has_not_is_told_with_those_that_it_has(
+    tmp_path: Path,
+) -> None:
+    """Whoever knows another library finds the name that is meant here."""
+    async with boot(_failing(tmp_path)) as app:
+        await app.http.get("/guess")
+        said = next(span.failure.message for span in app.spans if span.failure)
+    assert said.startswith("the tool has no 'fetchall'; did you mean 'fetch_all'? It has execute,")
+    assert said.endswith("transaction")
 
 
 async def test_an_expected_failure_is_not_logged(

@@ -133,6 +133,12 @@ async def test_rf102_a_module_that_does_not_load_is_quarantined(
         assert app.findings == findings
 
 
+def test_rf102_a_package_that_is_not_there_is_to_be_installed(tmp_path: Path) -> None:
+    """By its name."""
+    (finding,) = found(tmp_path, {"domains/orders/broken.py": "import nowhere_at_all.deep\n"})
+    assert finding.fix.startswith("install nowhere_at_all where this runs")
+
+
 async def test_rf102_the_line_is_the_features_own(tmp_path: Path) -> None:
     """Where a helper raises, the finding stands where the feature called it."""
     files = {

@@ -110,7 +110,10 @@ def import_features(
 def failure(feature: Feature | PluginFacts, step: str, error: object, timeout_s: float) -> Finding:
     """Return the finding for a step of a plugin that failed, as `failed` tells it."""
     line, said = failed(error, feature.file, timeout_s)
-    return Finding(feature.file, line, "RF102", f"{feature.id}: {step} {said}", MEND)
+    fix = MEND
+    if isinstance(error, ModuleNotFoundError):
+        fix = f"install {error.name} where this runs, and add it to what the application needs"
+    return Finding(feature.file, line, "RF102", f"{feature.id}: {step} {said}", fix)
 
 
 def failed(error: object, file: str, timeout_s: float) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from functools import cache, partial
 from inspect import iscoroutinefunction
 from types import MethodType, SimpleNamespace, TracebackType
 
-from ringfence.errors import RingfenceError
+from ringfence.errors import RingfenceError, did_you_mean
 from ringfence.kernel.call import Gate, close, failure_of, fork
 from ringfence.kernel.context import Block as Owned
 from ringfence.kernel.context import Context, current
@@ -34,6 +34,11 @@ class ToolState:
 
 class Handle(SimpleNamespace):
     """What a plugin holds in the place of a driver: the contract's methods, and no more."""
+
+    def __getattr__(self, name: str) -> object:
+        known = ", ".join(sorted(vars(self)))
+        close = did_you_mean(name, sorted(vars(self))) or "."
+        raise AttributeError(f"the tool has no {name!r}{close} It has {known}")
 
 
 def handle(contract: type, target: object, state: ToolState, gate: Gate, plugin: str) -> Handle:
