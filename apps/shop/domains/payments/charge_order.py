@@ -67,7 +67,7 @@ class ChargeOrder(Plugin):
     log: Log
     payment_provider: Fetch
 
-    @on("orders.payable", retries=2)
+    @on("orders.payable", retries=0)  # what is refused is refused again
     async def charge(self, order: OrderPayable) -> None:
         """Charge an order, unless that is done, or it was withdrawn meanwhile.
 
