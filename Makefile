@@ -7,12 +7,13 @@ PEER := .bench-peer
 DOCS := .docs-venv
 PIP  := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run traffic test check docs bench merge-proof impact-oracle clean
+.PHONY: help run traffic survive test check docs bench merge-proof impact-oracle clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run     serve the shop on http://127.0.0.1:$(PORT) (PORT=9000 for another port)"
 	@echo "make traffic play customers against the running shop (ARGS=\"--seconds 30 --customers 20\")"
+	@echo "make survive kill the shop amid 1,000 orders, start it again, and count (ARGS=\"--orders 100\")"
 	@echo "make test    check, then the tests"
 	@echo "make check   lint, format, types, direction of imports, snippets of the documents"
 	@echo "make docs    the site of the documents: dist/docs/index.html"
@@ -28,6 +29,9 @@ run: $(VENV)/.ready
 
 traffic: $(VENV)/.ready
 	@$(BIN)/python -m apps.traffic --url http://127.0.0.1:$(PORT) $(ARGS)
+
+survive: $(VENV)/.ready
+	@$(BIN)/python -m apps.survive $(ARGS)
 
 test: check
 	@echo "tests"

@@ -8,7 +8,7 @@ does on demand: by the card, for one charge, or by `PUT /control`, for all.
     tok_lost       charged, and the first        tok_poor       402, always
                    answer breaks off             tok_flaky      503 once, then charged
     tok_stall      charged, and the first        tok_down       503, always
-                   answer comes too late
+                   answer comes too late         tok_unknown    422, always
 """
 
 import asyncio
@@ -137,6 +137,8 @@ class Provider:
         new = msgspec.json.decode(body, type=NewCharge)
         if new.reference in self._withdrawn:
             return _problem(409, "withdrawn", "it was refunded before it was charged")
+        if new.card == "tok_unknown":
+            raise msgspec.ValidationError("no card has that token")
         said = _DECLINED.get(new.card)
         if said or self.control.mode == "refuse":
             return _problem(402, "declined", said or "no card is taken today")

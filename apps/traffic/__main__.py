@@ -91,9 +91,9 @@ def _skus(url: str) -> list[str]:
 def _watch(tally: Tally, began: float, seconds: int, stop: Event) -> None:
     """Write a line each second until the time is up."""
     while (passed := time.monotonic() - began) < seconds:
-        done, placed = tally.outcomes.total(), tally.outcomes["order", "201 placed"]
+        done, taken = tally.outcomes.total(), tally.outcomes["order", "201 pending"]
         line = f"{passed:4.0f} s  {done} requests, {done / max(passed, 1):.0f} a second"
-        line += f", {placed} orders placed"
+        line += f", {taken} orders taken"
         sys.stderr.write(f"\r{line:<78}" if sys.stderr.isatty() else f"{line}\n")
         sys.stderr.flush()
         stop.wait(min(1.0, seconds - passed))

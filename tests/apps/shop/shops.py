@@ -92,6 +92,28 @@ async def order(
     return await app.http.post("/orders", json=new, headers=headers)
 
 
+async def settled_order(app: TestApplication, **given: Any) -> dict[str, Any]:
+    """Order over HTTP, and return what has become of it once nothing happens any more."""
+    answer = await order(app, **given)
+    assert answer.status == 201, answer.text
+    await app.settled()
+    return await shown(app, answer.json(into=dict[str, Any])["id"])
+
+
+async def post(app: TestApplication, path: str) -> HttpResponse:
+    """Post nothing to a path, and wait until nothing happens any more."""
+    answer = await app.http.post(path)
+    await app.settled()
+    return answer
+
+
+async def elapse(app: TestApplication, minutes: float) -> None:
+    """Let time pass, and what it brings about."""
+    await app.settled()
+    await app.clock.elapse(60.0 * minutes)
+    await app.settled()
+
+
 async def shown(app: TestApplication, order_id: int) -> dict[str, object]:
     """Return an order as it reads now."""
     return (await app.http.get(f"/orders/{order_id}")).json(into=dict[str, object])

@@ -7,7 +7,7 @@ import pytest
 
 from ringfence import Conflict, Invalid, NotFound
 from ringfence.testing import TestApplication
-from tests.apps.shop.shops import available, code, open_shop, order
+from tests.apps.shop.shops import available, code, open_shop, order, post, settled_order, shown
 
 pytestmark = pytest.mark.anyio
 
@@ -17,11 +17,11 @@ async def test_an_order_is_placed_and_shown_with_its_lines(call_path: str) -> No
     """What was ordered is held, priced with the discount for ten, and read back whole."""
     overrides = {"kernel": {"call_path": call_path}}
     async with open_shop(overrides=overrides, strict=True) as (app, _):
-        answer = await order(app, tea_assam=10, mug_stoneware=1)
-        assert answer.status == 201
-        placed = answer.json(into=dict[str, object])
-        assert (placed["status"], placed["currency"]) == ("placed", "EUR")
-        shown = (await app.http.get(f"/orders/{placed['id']}")).json(into=dict[str, object])
+        taken = (await order(app, tea_assam=10, mug_stoneware=1)).json(into=dict[str, object])
+        assert (taken["status"], taken["currency"]) == ("pending", "EUR")
+        await app.settled()
+        shown = (await app.http.get(f"/orders/{taken['id']}")).json(into=dict[str, object])
+        placed = {**taken, "status": "placed"}
         assert shown["lines"] == [
             {"sku": "mug-stoneware", "quantity": 1, "unit_cents": 1600},
             {"sku": "tea-assam", "quantity": 10, "unit_cents": 751},
@@ -32,56 +32,72 @@ async def test_an_order_is_placed_and_shown_with_its_lines(call_path: str) -> No
         assert level == {"sku": "tea-assam", "available": 110, "held": 10}
 
 
-async def test_what_is_out_of_stock_is_refused_and_nothing_stays_held() -> None:
-    """One line that cannot be held undoes those before it, and the order ends cancelled."""
+async def test_what_is_out_of_stock_is_refused_at_once() -> None:
+    """Nothing is written down, and nothing held."""
     async with open_shop() as (app, _):
         answer = await order(app, tea_assam=2, grinder_hand=1)
         problem = answer.json(into=dict[str, object])
         assert (answer.status, problem["code"]) == (409, "orders.out_of_stock")
         assert problem["detail"] == "grinder-hand: 1 asked for, 0 left."
         assert await available(app, "tea-assam") == 120
-        cancelled = (await app.http.get("/orders?status=cancelled")).json()
-        assert isinstance(cancelled, dict)
-        assert [each["why"] for each in cancelled["items"]] == [problem["detail"]]
+        assert (await app.http.get("/orders")).json() == {"items": [], "next": None}
 
 
 async def test_the_last_pieces_are_sold_once_however_many_ask_at_once() -> None:
-    """Of twelve orders for three pieces three are placed, and the others are told."""
+    """Of twelve orders for three pieces three are placed; the others are refused or cancelled, and
+    what else they wanted is not held."""
     async with open_shop() as (app, _):
-        answers = await asyncio.gather(*(order(app, tea_darjeeling=1) for _ in range(12)))
-        assert Counter(answer.status for answer in answers) == {201: 3, 409: 9}
+        answers = await asyncio.gather(
+            *(order(app, tea_assam=1, tea_darjeeling=1) for _ in range(12))
+        )
+        await app.settled()
+        refused = Counter(answer.status for answer in answers)[409]
+        found = (await app.http.get("/orders")).json()
+        assert isinstance(found, dict)
+        statuses = Counter(each["status"] for each in found["items"])
+        assert (statuses["placed"], statuses["cancelled"] + refused) == (3, 9)
+        whys = {each["why"] for each in found["items"] if each["status"] == "cancelled"}
+        assert whys <= {"tea-darjeeling: 1 asked for, 0 left."}
         assert await available(app, "tea-darjeeling") == 0
+        assert await available(app, "tea-assam") == 117
 
 
 async def test_a_cancelled_order_gives_its_stock_back_once() -> None:
     """Cancelling twice is harmless."""
     async with open_shop() as (app, _):
-        await order(app, tea_assam=5)
+        await settled_order(app, tea_assam=5)
         for _ in range(2):
-            answer = await app.http.post("/orders/1/cancel")
-            assert answer.json(into=dict[str, object])["status"] == "cancelled"
+            assert (await post(app, "/orders/1/cancel")).status == 200
+            assert (await shown(app, 1))["status"] == "cancelled"
             assert await available(app, "tea-assam") == 120
 
 
-async def test_holding_stock_twice_for_an_order_holds_it_once() -> None:
-    """So an interrupted order may be tried again."""
-    async with open_shop() as (app, _):
-        for _ in range(2):
-            await app.call(
-                "inventory.hold", order_id=7, lines=[{"sku": "tea-assam", "quantity": 4}]
-            )
-        assert await available(app, "tea-assam") == 116
+async def test_an_event_that_comes_twice_does_its_work_once() -> None:
+    """Whoever publishes it again: stock is held once, and given back once."""
+    async with open_shop() as (app, bank):
+        await settled_order(app, card="tok_visa", tea_assam=4)
+        again = [{"sku": "tea-assam", "quantity": 4, "unit_cents": 790}]
+        await app.publish("orders.received", order_id=1, lines=again)
+        await app.publish("orders.payable", order_id=1, cents=1, currency="EUR", card="tok_visa")
+        await app.settled()
+        assert (await available(app, "tea-assam"), len(bank.charged)) == (116, 1)
+        await post(app, "/orders/1/cancel")
+        await app.publish("orders.cancelling", order_id=1)
+        await app.settled()
+        assert (await available(app, "tea-assam"), bank.charged) == (120, [])
 
 
-async def test_nothing_is_held_any_more_for_an_order_that_was_released() -> None:
-    """Who was holding it, and comes too late, is refused; so is who comes after it was shipped."""
+@pytest.mark.parametrize("end", ["orders.cancelling", "orders.shipping"])
+async def test_nothing_is_held_any_more_for_an_order_that_was_released_or_shipped(end: str) -> None:
+    """Whoever comes too late holds nothing."""
     async with open_shop() as (app, _):
-        lines = [{"sku": "tea-assam", "quantity": 4}]
-        for order_id, end in ((7, "inventory.release"), (8, "inventory.ship")):
-            await app.call(end, order_id=order_id)
-            with pytest.raises(Conflict, match="released or shipped before"):
-                await app.call("inventory.hold", order_id=order_id, lines=lines)
+        await app.publish(end, order_id=7)
+        await app.settled()
+        lines = [{"sku": "tea-assam", "quantity": 4, "unit_cents": 790}]
+        await app.publish("orders.received", order_id=7, lines=lines)
+        await app.settled()
         assert await available(app, "tea-assam") == 120
+        assert await app.dead_letters() == []
 
 
 async def test_an_invalid_order_is_told_every_fault_at_once(shop: TestApplication) -> None:
@@ -156,10 +172,9 @@ async def test_a_new_product_is_sold_once_it_has_arrived() -> None:
 async def test_the_report_of_a_def_handler_counts_placed_orders_alone() -> None:
     """It runs in a thread, reads in one transaction, and asks the catalogue for names."""
     async with open_shop() as (app, _):
-        await order(app, tea_assam=2, mug_stoneware=1)
-        await order(app, tea_assam=1)
-        await order(app, grinder_hand=1)
-        await app.http.post("/orders/2/cancel")
+        await settled_order(app, tea_assam=2, mug_stoneware=1)
+        await settled_order(app, tea_assam=1)
+        await post(app, "/orders/2/cancel")
         report = (await app.http.get("/reports/sales?top=1")).json()
         best = {"sku": "tea-assam", "name": "Assam Second Flush", "pieces": 2, "goods_cents": 1580}
         assert report == {
@@ -181,41 +196,42 @@ async def test_services_are_called_by_name_with_the_same_errors() -> None:
     async with open_shop() as (app, _):
         with pytest.raises(NotFound, match="none: no such product"):
             await app.call("catalogue.quote", sku="none")
-        lines = [{"sku": "pot-cast-iron", "quantity": 500}]
+        new = {"lines": [{"sku": "pot-cast-iron", "quantity": 500}]}
         with pytest.raises(Conflict, match="500 asked for, 8 left"):
-            await app.call("inventory.hold", order_id=1, lines=lines)
+            await app.call("orders.place", new=new)
         with pytest.raises(Invalid) as refused:
-            await app.call("inventory.hold", order_id="x", lines=[{"sku": "a", "quantity": 0}])
-        paths = [fault.path for fault in refused.value.faults]
-        assert paths == ["$.order_id", "$.lines[0].quantity"]
+            await app.call("orders.place", new={"lines": [{"sku": "a", "quantity": 0}]})
+        assert [fault.path for fault in refused.value.faults] == ["$.new.lines[0].quantity"]
 
 
-async def test_the_trace_of_an_order_shows_who_called_whom() -> None:
-    """The order carries the id of its trace; its spans form the tree of what it caused."""
+async def test_the_trace_of_an_order_shows_what_it_caused() -> None:
+    """The order carries the id of its trace; deliveries belong to it as calls do."""
     async with open_shop() as (app, _):
-        placed = (await order(app, card="tok_visa", tea_assam=1)).json(into=dict[str, object])
+        placed = await settled_order(app, card="tok_visa", tea_assam=1)
         spans = [span for span in app.spans if span.trace_id == placed["trace_id"]]
         root = next(span for span in spans if not span.parent_span_id)
         assert (root.origin, root.plugin) == ("POST /orders", "orders.place_order")
-        assert _below(app, root.span_id) == ["catalogue.quote", "orders.complete"]
-        completed = next(span for span in spans if span.operation == "orders.complete")
-        assert completed.plugin == "orders.complete_order"
-        assert _below(app, completed.span_id) == ["inventory.hold", "payments.charge"]
+        called = ["catalogue.quote", "inventory.stock_level"]
+        assert [name for name in _below(app, root.span_id) if name in called] == called
+        assert {span.plugin for span in spans} >= {
+            "inventory.hold_stock",
+            "orders.move_order",
+            "payments.charge_order",
+            "notifications.send_notice",
+        }
 
 
 async def test_the_trace_of_a_refused_order_names_the_line_that_refused_it() -> None:
-    """The failure stands at the inventory, and at the order that it ended."""
+    """A file, and its line."""
     async with open_shop() as (app, _):
         problem = (await order(app, grinder_hand=1)).json(into=dict[str, object])
-        failed = {
-            span.operation: span.failure
+        [failure] = [
+            span.failure
             for span in app.spans
             if span.trace_id == problem["trace_id"] and span.failure
-        }
-        held, placed = failed["inventory.hold"], failed["orders.place"]
-        assert held.kind == "Shortage"
-        assert "inventory/hold_stock.py" in held.where
-        assert placed.kind == "OutOfStock"
+        ]
+        assert failure.kind == "OutOfStock"
+        assert "orders/place_order.py" in failure.where
 
 
 def _below(app: TestApplication, span_id: str) -> list[str]:

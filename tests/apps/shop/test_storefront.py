@@ -6,7 +6,7 @@ from html import unescape
 import pytest
 
 from ringfence.testing import TestApplication
-from tests.apps.shop.shops import open_shop, order
+from tests.apps.shop.shops import open_shop, post, settled_order
 
 pytestmark = pytest.mark.anyio
 
@@ -29,6 +29,7 @@ async def test_a_customer_searches_chooses_orders_and_follows_the_order() -> Non
         for _ in range(2):
             sent = await app.http.post("/shop/checkout", data=form)
             assert (sent.status, sent.headers["location"]) == (303, "/shop/orders/1")
+        await app.settled()
         shown = await page(app, "/shop/orders/1")
         assert "We are packing it" in shown
         assert "2 × Assam" in shown
@@ -60,9 +61,9 @@ async def test_an_order_that_is_not_settled_says_so_and_loads_again() -> None:
     """Until it is."""
     async with open_shop() as (app, bank):
         bank.is_away = True
-        await order(app, card="tok_visa", tea_assam=1)
+        await settled_order(app, card="tok_visa", tea_assam=1)
         assert 'http-equiv="refresh"' in await page(app, "/shop/orders/1")
-        await app.http.post("/orders/1/cancel")
+        await post(app, "/orders/1/cancel")
         cancelled = await page(app, "/shop/orders/1")
         assert "cancelled on request" in cancelled
         assert 'http-equiv="refresh"' not in cancelled

@@ -1,62 +1,70 @@
-"""Hold stock for an order: all of its lines, or none."""
+"""Hold stock for an order that was received: all of its lines, or none."""
 
-from typing import Annotated
+from msgspec import Struct
 
-from msgspec import Meta, Struct
-
-from ringfence import Conflict, Plugin, service
-from ringfence.tools.db import Database, UnitOfWork
+from ringfence import Plugin, event, on
+from ringfence.tools.db import Database, Transaction
 
 
 class Line(Struct):
     sku: str
-    quantity: Annotated[int, Meta(gt=0)]
+    quantity: int
 
 
-class Left(Struct):
+class OrderReceived(Struct):
+    """What this feature reads of the event, and no more."""
+
+    order_id: int
+    lines: list[Line]
+
+
+class Level(Struct):
+    sku: str
     available: int
 
 
-class Shortage(Conflict, code="inventory.shortage"):
-    """Fewer pieces are available than should be held."""
+@event("inventory.held", key="order_id")
+class Held(Struct, frozen=True):
+    """All that was ordered is held for the order."""
+
+    order_id: int
 
 
-class OrderClosed(Conflict, code="inventory.order_closed"):
-    """What was held for the order was released or shipped before."""
+@event("inventory.shortage", key="order_id")
+class Shortage(Struct, frozen=True):
+    """Fewer pieces are available than were ordered; nothing is held."""
+
+    order_id: int
+    why: str
 
 
 class HoldStock(Plugin):
     db: Database
 
-    @service("inventory.hold")
-    async def hold(self, order_id: int, lines: list[Line]) -> None:
-        """Take the pieces out of what is available; done once, however often it is called."""
+    @on("orders.received")
+    async def hold(self, order: OrderReceived, tx: Transaction) -> None:
+        """Take the pieces out of what is available, once for an order, and never for one that
+        was released or shipped."""
+        if await tx.fetch_value(_KNOWN, order.order_id, into=bool):
+            return
+        for line in order.lines:
+            # ringfence: allow RF514 — the first line that is short ends it
+            left = await tx.fetch_one(_LEVEL, line.sku, into=Level) or Level(line.sku, 0)
+            if left.available < line.quantity:
+                why = f"{line.sku}: {line.quantity} asked for, {left.available} left."
+                tx.publish(Shortage(order.order_id, why))
+                return
+        lines = [(line.sku, line.quantity) for line in order.lines]
+        await tx.execute_many(_TAKE, lines)
+        await tx.execute_many(_HOLD, [(order.order_id, *line) for line in lines])
+        tx.publish(Held(order.order_id))
 
-        def hold_all(work: UnitOfWork) -> None:
-            if work.fetch_one("SELECT * FROM closed_orders WHERE order_id = $1", order_id):
-                raise OrderClosed(f"order {order_id} was released or shipped before.")
-            if work.fetch_one("SELECT sku FROM holds WHERE order_id = $1", order_id) is None:
-                for line in lines:
-                    _hold(work, order_id, line)
 
-        await self.db.run(hold_all)
-
-
-def _hold(work: UnitOfWork, order_id: int, line: Line) -> None:
-    # The condition decides, so that two orders never hold the same piece.
-    taken = work.execute(
-        "UPDATE stock SET available = available - $2 WHERE sku = $1 AND available >= $2",
-        line.sku,
-        line.quantity,
-    )
-    if not taken:
-        left = work.fetch_one("SELECT available FROM stock WHERE sku = $1", line.sku, into=Left)
-        pieces = left.available if left else 0
-        raise Shortage(f"{line.sku}: {line.quantity} asked for, {pieces} left.")
-    work.execute(
-        "INSERT INTO holds (order_id, sku, quantity) VALUES ($1, $2, $3)"
-        " ON CONFLICT (order_id, sku) DO UPDATE SET quantity = quantity + excluded.quantity",
-        order_id,
-        line.sku,
-        line.quantity,
-    )
+_KNOWN = """
+    SELECT EXISTS (SELECT 1 FROM holds WHERE order_id = $1)
+        OR EXISTS (SELECT 1 FROM closed_orders WHERE order_id = $1)
+"""
+_LEVEL = "SELECT sku, available FROM stock WHERE sku = $1"
+# The table refuses less than none, so that two orders never hold the same piece.
+_TAKE = "UPDATE stock SET available = available - $2 WHERE sku = $1"
+_HOLD = "INSERT INTO holds (order_id, sku, quantity) VALUES ($1, $2, $3)"

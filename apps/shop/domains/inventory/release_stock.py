@@ -5,8 +5,12 @@ The order is closed by it: whoever was about to hold stock for it, and comes too
 
 from msgspec import Struct
 
-from ringfence import Plugin, service
-from ringfence.tools.db import Database, UnitOfWork
+from ringfence import Plugin, event, on
+from ringfence.tools.db import Database, Transaction
+
+
+class OrderCancelling(Struct):
+    order_id: int
 
 
 class Held(Struct):
@@ -14,23 +18,24 @@ class Held(Struct):
     quantity: int
 
 
+@event("inventory.released", key="order_id")
+class Released(Struct, frozen=True):
+    """Nothing is held for the order, and nothing will be."""
+
+    order_id: int
+
+
 class ReleaseStock(Plugin):
     db: Database
 
-    @service("inventory.release")
-    async def release(self, order_id: int) -> None:
-        """Release all that the order holds; nothing happens where it holds nothing."""
+    @on("orders.cancelling")
+    async def release(self, order: OrderCancelling, tx: Transaction) -> None:
+        await tx.execute(_CLOSE, order.order_id)
+        held = await tx.fetch_all(_FORGET, order.order_id, into=Held)
+        await tx.execute_many(_GIVE_BACK, [(each.sku, each.quantity) for each in held])
+        tx.publish(Released(order.order_id))
 
-        def release_all(work: UnitOfWork) -> None:
-            work.execute(
-                "INSERT INTO closed_orders (order_id) VALUES ($1) ON CONFLICT DO NOTHING", order_id
-            )
-            held = work.fetch_all(
-                "DELETE FROM holds WHERE order_id = $1 RETURNING sku, quantity", order_id, into=Held
-            )
-            work.execute_many(
-                "UPDATE stock SET available = available + $2 WHERE sku = $1",
-                [(each.sku, each.quantity) for each in held],
-            )
 
-        await self.db.run(release_all)
+_CLOSE = "INSERT INTO closed_orders (order_id) VALUES ($1) ON CONFLICT DO NOTHING"
+_FORGET = "DELETE FROM holds WHERE order_id = $1 RETURNING sku, quantity"
+_GIVE_BACK = "UPDATE stock SET available = available + $2 WHERE sku = $1"

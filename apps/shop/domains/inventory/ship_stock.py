@@ -1,20 +1,30 @@
 """Let the pieces that are held for an order leave the house: nobody can give them back."""
 
-from ringfence import Plugin, service
-from ringfence.tools.db import Database, UnitOfWork
+from msgspec import Struct
+
+from ringfence import Plugin, event, on
+from ringfence.tools.db import Database, Transaction
+
+
+class OrderShipping(Struct):
+    order_id: int
+
+
+@event("inventory.shipped", key="order_id")
+class Shipped(Struct, frozen=True):
+    """What was held for the order has left the house."""
+
+    order_id: int
 
 
 class ShipStock(Plugin):
     db: Database
 
-    @service("inventory.ship")
-    async def ship(self, order_id: int) -> None:
-        """Forget what the order holds; nothing happens where it holds nothing."""
+    @on("orders.shipping")
+    async def ship(self, order: OrderShipping, tx: Transaction) -> None:
+        await tx.execute(_CLOSE, order.order_id)
+        await tx.execute("DELETE FROM holds WHERE order_id = $1", order.order_id)
+        tx.publish(Shipped(order.order_id))
 
-        def forget(work: UnitOfWork) -> None:
-            work.execute(
-                "INSERT INTO closed_orders (order_id) VALUES ($1) ON CONFLICT DO NOTHING", order_id
-            )
-            work.execute("DELETE FROM holds WHERE order_id = $1", order_id)
 
-        await self.db.run(forget)
+_CLOSE = "INSERT INTO closed_orders (order_id) VALUES ($1) ON CONFLICT DO NOTHING"

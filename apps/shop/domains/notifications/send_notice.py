@@ -8,11 +8,18 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ringfence import Plugin, requires, service
+from ringfence import Plugin, on, requires
 from ringfence.tools.clock import Clock
 from ringfence.tools.db import Database
 
 Kind = Literal["placed", "shipped", "cancelled"]
+
+
+class Order(Struct):
+    """What this feature reads of an order's events."""
+
+    order_id: int
+    customer_id: UUID | None
 
 
 class Customer(Struct):
@@ -32,20 +39,33 @@ class SendNotice(Plugin):
     clock: Clock
     customer: CustomerOf
 
-    @service("notifications.send")
-    async def send(self, order_id: int, customer_id: UUID, kind: Kind) -> None:
+    @on("orders.placed")
+    async def placed(self, order: Order) -> None:
+        await self._tell(order, "placed")
+
+    @on("orders.shipped")
+    async def shipped(self, order: Order) -> None:
+        await self._tell(order, "shipped")
+
+    @on("orders.cancelled")
+    async def cancelled(self, order: Order) -> None:
+        await self._tell(order, "cancelled")
+
+    async def _tell(self, order: Order, kind: Kind) -> None:
         """Tell a customer what has become of an order; each kind of news is told once."""
-        customer = await self.customer(customer_id=customer_id)
+        if order.customer_id is None:
+            return
+        customer = await self.customer(customer_id=order.customer_id)
         subject, text = _LETTERS[kind]
         await self.db.execute(
             "INSERT INTO notices (order_id, kind, customer_id, email, subject, text, written_at)"
             " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (order_id, kind) DO NOTHING",
-            order_id,
+            order.order_id,
             kind,
-            customer_id,
+            order.customer_id,
             customer.email,
-            subject.format(order_id=order_id),
-            text.format(order_id=order_id, name=customer.name),
+            subject.format(order_id=order.order_id),
+            text.format(order_id=order.order_id, name=customer.name),
             self.clock.now(),
         )
 

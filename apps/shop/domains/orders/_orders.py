@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from ringfence import NotFound
 
-# An order is on its way in the first three, and `complete_order.py` brings it there; it stays what
+# An order is on its way in the first three, and `move_order.py` brings it there; it stays what
 # it is in the other three.
 Status = Literal["pending", "shipping", "cancelling", "placed", "shipped", "cancelled"]
 OrderNumber = Annotated[int, Meta(ge=1, le=2**63 - 1)]  # as many as the database can count

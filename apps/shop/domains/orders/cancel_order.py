@@ -1,25 +1,13 @@
 """Cancel an order, as long as it has not left the house: its stock and its money go back.
 
-Cancelling again is harmless, and finishes what a first attempt may have left undone.
+It is `cancelling` until its stock is free again. Cancelling again is harmless.
 """
 
-from typing import Protocol
-
-from msgspec import Struct
-
-from domains.orders._orders import NoSuchOrder, Order, OrderNumber, Status
-from ringfence import Conflict, Plugin, requires
+from domains.orders._events import OrderCancelling
+from domains.orders._orders import NoSuchOrder, Order, OrderNumber
+from ringfence import Conflict, Plugin
 from ringfence.tools.db import Database
 from ringfence.tools.http import post
-
-
-class Found(Struct):
-    status: Status
-
-
-@requires("orders.complete")
-class CompleteOrder(Protocol):
-    async def __call__(self, *, order_id: int) -> Order: ...
 
 
 class ShippedAlready(Conflict, code="orders.shipped_already"):
@@ -28,21 +16,25 @@ class ShippedAlready(Conflict, code="orders.shipped_already"):
 
 class CancelOrder(Plugin):
     db: Database
-    complete: CompleteOrder
 
     @post("/orders/{order_id}/cancel")
     async def cancel(self, order_id: OrderNumber) -> Order:
-        if not await self.db.execute(_CANCEL, order_id):
-            found = await self.db.fetch_one(_STATUS, order_id, into=Found)
-            if found is None:
-                raise NoSuchOrder(order_id)
-            if found.status in ("shipping", "shipped"):
-                raise ShippedAlready(f"order {order_id} has left the house.")
-        return await self.complete(order_id=order_id)
+        async with self.db.transaction() as tx:
+            moved = await tx.fetch_one(_CANCEL, order_id, into=Order)
+            if moved is not None:
+                tx.publish(OrderCancelling(order_id))
+                return moved
+        order = await self.db.fetch_one(_ORDER, order_id, into=Order)
+        if order is None:
+            raise NoSuchOrder(order_id)
+        if order.status in ("shipping", "shipped"):
+            raise ShippedAlready(f"order {order_id} has left the house.")
+        return order
 
 
 _CANCEL = """
     UPDATE orders SET status = 'cancelling', why = 'cancelled on request'
     WHERE id = $1 AND status IN ('pending', 'placed')
+    RETURNING *
 """
-_STATUS = "SELECT status FROM orders WHERE id = $1"
+_ORDER = "SELECT * FROM orders WHERE id = $1"

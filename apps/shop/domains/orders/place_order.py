@@ -1,7 +1,7 @@
-"""Take an order: price it, write it down as pending, and have it completed.
+"""Take an order: price it, and write it down as pending together with its event.
 
-What is written down is not lost: where the stock, the payment or this process fails after that,
-the order stays pending, and `settle_orders.py` has it completed later.
+What is written down is not lost: the event is delivered, however this process ends, and whoever
+holds stock, takes money and moves the order on does so from there.
 """
 
 from typing import Annotated, Protocol
@@ -9,23 +9,14 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from domains.orders._events import OrderReceived
 from domains.orders._orders import Order, OrderLine
 from lib import pricing
-from ringfence import (
-    Context,
-    Invalid,
-    Plugin,
-    PluginQuarantined,
-    Settings,
-    ToolUnavailable,
-    requires,
-    service,
-)
+from ringfence import Conflict, Context, Invalid, Plugin, Settings, requires, service
 from ringfence.errors import Fault
 from ringfence.tools.clock import Clock
-from ringfence.tools.db import Database, UnitOfWork
+from ringfence.tools.db import Database
 from ringfence.tools.http import Header, post
-from ringfence.tools.log import Log
 
 Key = Annotated[str, Meta(min_length=1, max_length=100)]
 
@@ -70,19 +61,26 @@ class QuoteOf(Protocol):
     async def __call__(self, *, sku: str, quantity: int) -> Quote: ...
 
 
-@requires("orders.complete")
-class CompleteOrder(Protocol):
-    async def __call__(self, *, order_id: int) -> Order: ...
+class StockLevel(Struct):
+    available: int
+
+
+@requires("inventory.stock_level")
+class StockLevelOf(Protocol):
+    async def __call__(self, *, sku: str) -> StockLevel: ...
+
+
+class OutOfStock(Conflict, code="orders.out_of_stock"):
+    """Fewer pieces are available than were ordered."""
 
 
 class PlaceOrder(Plugin):
     db: Database
     clock: Clock
-    log: Log
     sales: Sales
     customer: CustomerOf
     quote: QuoteOf
-    complete: CompleteOrder
+    stock_level: StockLevelOf
 
     @post("/orders", status=201)
     @service("orders.place")
@@ -91,24 +89,26 @@ class PlaceOrder(Plugin):
     ) -> Order:
         """Order something; sent again under the same key, it is the same order.
 
-        Returns: The order: placed, or pending while its payment or its stock is waited for.
+        Returns: The order: pending, until its stock is held and its payment made.
 
         Example: {"lines": [{"sku": "tea-earl-grey", "quantity": 2}], "card": "tok_visa"}
         """
         _refuse_repeats(new.lines)
+        if idempotency_key is not None:
+            known = await self.db.fetch_one(_BY_KEY, idempotency_key, into=Order)
+            if known is not None:
+                return known
         if new.customer_id is not None:
             await self.customer(customer_id=new.customer_id)
         priced = [await self._priced(line) for line in new.lines]
-        order = await self._write_down(new, priced, idempotency_key, ctx.trace_id)
-        try:
-            return await self.complete(order_id=order.id)
-        except (ToolUnavailable, PluginQuarantined) as failure:
-            # It stands in the database: to the customer it has been ordered.
-            self.log.warning("order is left pending", order_id=order.id, why=str(failure))
-            return order
+        return await self._write_down(new, priced, idempotency_key, ctx.trace_id)
 
     async def _priced(self, line: NewLine) -> OrderLine:
         quote = await self.quote(sku=line.sku, quantity=line.quantity)
+        # What is sold out is refused at once; whether it can be held is decided when it is.
+        stock = await self.stock_level(sku=line.sku)
+        if stock.available < line.quantity:
+            raise OutOfStock(f"{line.sku}: {line.quantity} asked for, {stock.available} left.")
         return OrderLine(line.sku, line.quantity, quote.unit_cents)
 
     async def _write_down(
@@ -121,11 +121,11 @@ class PlaceOrder(Plugin):
             free_from_cents=self.sales.free_shipping_from_cents,
         )
         now = self.clock.now()
-
-        def write(work: UnitOfWork) -> Order:
-            if known := work.fetch_one(_BY_KEY, key, into=Order):
+        async with self.db.transaction() as tx:
+            # Another one under the same key may have come meanwhile.
+            if known := await tx.fetch_one(_BY_KEY, key, into=Order):
                 return known
-            order = work.fetch_all(
+            order = await tx.fetch_all(
                 _INSERT,
                 key,
                 new.customer_id,
@@ -136,12 +136,11 @@ class PlaceOrder(Plugin):
                 now,
                 trace_id,
                 into=Order,
-            )[0]
-            rows = [(order.id, line.sku, line.quantity, line.unit_cents) for line in lines]
-            work.execute_many(_INSERT_LINE, rows)
-            return order
-
-        return await self.db.run(write)
+            )
+            rows = [(order[0].id, line.sku, line.quantity, line.unit_cents) for line in lines]
+            await tx.execute_many(_INSERT_LINE, rows)
+            tx.publish(OrderReceived(order[0].id, lines))
+            return order[0]
 
 
 def _refuse_repeats(lines: list[NewLine]) -> None:
@@ -158,8 +157,8 @@ def _refuse_repeats(lines: list[NewLine]) -> None:
 _BY_KEY = "SELECT * FROM orders WHERE idempotency_key = $1"
 _INSERT = """
     INSERT INTO orders (idempotency_key, customer_id, card, status, currency, goods_cents,
-        shipping_cents, ordered_at, tried_at, trace_id)
-    VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, $7, $8)
+        shipping_cents, ordered_at, trace_id)
+    VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, $8)
     RETURNING *
 """
 _INSERT_LINE = """

@@ -1,22 +1,10 @@
 """Ship an order: what is held for it leaves the house, and its customer is told."""
 
-from typing import Protocol
-
-from msgspec import Struct
-
-from domains.orders._orders import NoSuchOrder, Order, OrderNumber, Status
-from ringfence import Conflict, Plugin, requires
+from domains.orders._events import OrderShipping
+from domains.orders._orders import NoSuchOrder, Order, OrderNumber
+from ringfence import Conflict, Plugin
 from ringfence.tools.db import Database
 from ringfence.tools.http import post
-
-
-class Found(Struct):
-    status: Status
-
-
-@requires("orders.complete")
-class CompleteOrder(Protocol):
-    async def __call__(self, *, order_id: int) -> Order: ...
 
 
 class NotPlaced(Conflict, code="orders.not_placed"):
@@ -25,19 +13,24 @@ class NotPlaced(Conflict, code="orders.not_placed"):
 
 class ShipOrder(Plugin):
     db: Database
-    complete: CompleteOrder
 
     @post("/orders/{order_id}/ship")
     async def ship(self, order_id: OrderNumber) -> Order:
         """Ship an order; shipping it again is harmless."""
-        if not await self.db.execute(_SHIP, order_id):
-            found = await self.db.fetch_one(_STATUS, order_id, into=Found)
-            if found is None:
-                raise NoSuchOrder(order_id)
-            if found.status not in ("shipping", "shipped"):
-                raise NotPlaced(f"order {order_id} is {found.status}; expected a placed one.")
-        return await self.complete(order_id=order_id)
+        async with self.db.transaction() as tx:
+            moved = await tx.fetch_one(_SHIP, order_id, into=Order)
+            if moved is not None:
+                tx.publish(OrderShipping(order_id))
+                return moved
+        order = await self.db.fetch_one(_ORDER, order_id, into=Order)
+        if order is None:
+            raise NoSuchOrder(order_id)
+        if order.status not in ("shipping", "shipped"):
+            raise NotPlaced(f"order {order_id} is {order.status}; expected a placed one.")
+        return order
 
 
-_SHIP = "UPDATE orders SET status = 'shipping' WHERE id = $1 AND status = 'placed'"
-_STATUS = "SELECT status FROM orders WHERE id = $1"
+_SHIP = """
+    UPDATE orders SET status = 'shipping' WHERE id = $1 AND status = 'placed' RETURNING *
+"""
+_ORDER = "SELECT * FROM orders WHERE id = $1"

@@ -7,11 +7,15 @@ provider is told until it has heard: here, and every minute from then on.
 from msgspec import Struct
 
 from domains.payments._payments import Payment, reference
-from ringfence import Plugin, service
+from ringfence import Plugin, on
 from ringfence.tools.clock import Clock, every
 from ringfence.tools.db import Database
 from ringfence.tools.fetch import BadResponse, Fetch, LinkUnavailable, UnexpectedStatus
 from ringfence.tools.log import Log
+
+
+class OrderCancelling(Struct):
+    order_id: int
 
 
 class NewRefund(Struct):
@@ -24,9 +28,10 @@ class RefundOrder(Plugin):
     log: Log
     payment_provider: Fetch
 
-    @service("payments.refund")
-    async def refund(self, order_id: int) -> None:
-        """Refund an order; done once, however often it is called."""
+    @on("orders.cancelling")
+    async def refund(self, order: OrderCancelling) -> None:
+        """Refund an order; done once, however often it is delivered."""
+        order_id = order.order_id
         await self.db.execute(_WITHDRAW, order_id, self.clock.now())
         withdrawn = await self.db.fetch_one(_PAYMENT, order_id, into=Payment)
         if withdrawn is not None and withdrawn.state == "refunding":

@@ -7,20 +7,16 @@ CREATE TABLE orders (
         status IN ('pending', 'shipping', 'cancelling', 'placed', 'shipped', 'cancelled')
     ),
     why TEXT NOT NULL DEFAULT '',
-    -- The status that the customer was last told of.
-    told TEXT NOT NULL DEFAULT '',
     currency TEXT NOT NULL,
     goods_cents BIGINT NOT NULL CHECK (goods_cents >= 0),
     shipping_cents BIGINT NOT NULL CHECK (shipping_cents >= 0),
     ordered_at TIMESTAMPTZ NOT NULL,
-    -- When it was last tried to complete it.
-    tried_at TIMESTAMPTZ NOT NULL,
     trace_id TEXT NOT NULL
 );
 
 CREATE INDEX orders_by_customer ON orders (customer_id, id);
 CREATE INDEX orders_by_time ON orders (ordered_at);
-CREATE INDEX orders_unsettled ON orders (status, tried_at);
+CREATE INDEX orders_by_status ON orders (status, ordered_at);
 
 CREATE TABLE order_lines (
     order_id BIGINT NOT NULL REFERENCES orders (id),
